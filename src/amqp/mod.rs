@@ -1,0 +1,1 @@
+//! The channel adapter: the only place that names lapin.

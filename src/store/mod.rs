@@ -1,0 +1,1 @@
+//! The message store: the only place that names rusqlite.

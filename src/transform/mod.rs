@@ -1,0 +1,1 @@
+//! The message translator: bytes in, bytes or defects out.
