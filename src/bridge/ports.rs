@@ -86,7 +86,13 @@ pub struct NewAnswer {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Settled {
     /// It settled the request: `applied` or `rejected`.
-    Moved { request: RequestId, state: &'static str, sync_request: Option<SyncRequestId> },
+    Moved {
+        request: RequestId,
+        state: &'static str,
+        sync_request: Option<SyncRequestId>,
+        /// The trace context of the request, so that the answer joins its trace.
+        trace: Option<String>,
+    },
     /// It changed nothing.
     Ignored { request: RequestId, why: Ignored },
     /// It went to the error queue.
@@ -431,6 +437,14 @@ pub struct Rules {
     pub retry: RetryPolicy,
     /// After how long an answer is overdue.
     pub answer_timeout: jiff::SignedDuration,
+}
+
+/// Takes what a consumer received. The consumer settles a batch only after it was taken.
+#[async_trait]
+pub trait Handler: Send + Sync {
+    /// Takes a batch, in order. After `Ok` every message of it is recorded; after an error none
+    /// is, and the broker keeps them.
+    async fn receive(&self, batch: Vec<Arrival>) -> Result<(), StoreError>;
 }
 
 /// Publishes to one lane's exchange.
