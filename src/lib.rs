@@ -2,6 +2,7 @@
 
 pub mod amqp;
 pub mod bridge;
+pub mod config;
 pub mod domain;
 pub mod store;
 pub mod transform;
