@@ -1,6 +1,6 @@
 //! What the tests and the commands of the developer tool share.
 //!
-//! [`broker`] runs private `RabbitMQ` nodes. The commands themselves belong to the binary
+//! [`broker`] runs private RabbitMQ nodes. The commands themselves belong to the binary
 //! (`src/main.rs` and a file each).
 
 pub mod broker;

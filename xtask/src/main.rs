@@ -1,5 +1,6 @@
 //! `cargo xtask`: the developer tool. One file per command.
 
+mod node;
 mod run;
 mod setup;
 
@@ -14,6 +15,7 @@ the developer tool of tieline
 usage: cargo xtask COMMAND [ARGS]
 
   setup [--amqp-url URL]   finds a RabbitMQ for demo and test, or installs one
+  node [--management]      runs a private node until its input ends
 ";
 
 fn main() -> ExitCode {
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
     let command = args.next().unwrap_or_default();
     let args: Vec<String> = args.collect();
     let outcome = match command.as_str() {
+        "node" => node::command(&args),
         "setup" => setup::command(args),
         "" | "help" | "-h" | "--help" => {
             print!("{USAGE}");

@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: finds a `RabbitMQ`, or installs the distribution's.
+//! `cargo xtask setup`: finds a RabbitMQ, or installs the distribution's.
 //!
 //! Four places are asked, in this order: an AMQP URL that was given, the machine's own
 //! `rabbitmq-server`, Docker with the repository's `docker-compose.yml`, the package manager. The
@@ -46,7 +46,7 @@ if command -v systemctl >/dev/null; then systemctl disable --quiet rabbitmq-serv
 pub(crate) enum Broker {
     /// A broker that runs already, by its AMQP URL.
     Url(String),
-    /// A `RabbitMQ` from which private nodes are started.
+    /// A RabbitMQ from which private nodes are started.
     Install(Install),
 }
 

@@ -1,4 +1,4 @@
-//! Where this machine keeps `RabbitMQ` and Erlang.
+//! Where this machine keeps RabbitMQ and Erlang.
 
 use std::env;
 use std::ffi::OsStr;
@@ -26,7 +26,7 @@ const ERLANG_DIRS: [&str; 5] = [
     "/usr/lib/erlang/bin",
 ];
 
-/// A `RabbitMQ` of this machine that nodes can be started from.
+/// A RabbitMQ of this machine that nodes can be started from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Install {
     /// The directory with the real `rabbitmq-server` and `rabbitmqctl`.
@@ -36,7 +36,7 @@ pub struct Install {
 }
 
 impl Install {
-    /// Finds the machine's `RabbitMQ`: in `RABBITMQ_HOME`, at the usual places, in `PATH`.
+    /// Finds the machine's RabbitMQ: in `RABBITMQ_HOME`, at the usual places, in `PATH`.
     pub fn find() -> Result<Self> {
         let scripts = script_dirs().into_iter().find(|dir| holds_real_server(dir)).ok_or_else(
             || {

@@ -1,12 +1,33 @@
-//! Private `RabbitMQ` nodes: started for a test, a demo or a bench, and gone afterwards.
+//! Private RabbitMQ nodes: started for a test, a demo or a bench, and gone afterwards.
 //!
 //! A [`Node`] listens on 127.0.0.1 only, on ports of its own, keeps its data in a directory of its
 //! own and talks to an `epmd` of its own, so that any number of them run beside each other and
-//! beside a `RabbitMQ` of the machine. A node ends with the process that started it, whichever way
-//! that process ends (`watcher.rs`).
+//! beside a RabbitMQ of the machine. A node ends with the process that started it, whichever way
+//! that process ends (`watcher.rs`), so a test binary may keep one in a `static`:
+//!
+//! ```no_run
+//! use std::sync::OnceLock;
+//! use xtask::broker::{Node, Vhost};
+//!
+//! static NODE: OnceLock<Node> = OnceLock::new();
+//!
+//! fn vhost(test: &str) -> Vhost {
+//!     NODE.get_or_init(|| Node::start().unwrap()).vhost(test).unwrap()
+//! }
+//! ```
 //!
 //! This module must not know what the nodes are for: no queue of the bridge is named here.
 
+mod environment;
 mod install;
+mod node;
+mod options;
+mod ports;
+mod process;
+mod vhost;
+mod watcher;
 
 pub use install::Install;
+pub use node::Node;
+pub use options::Options;
+pub use vhost::Vhost;

@@ -1,0 +1,47 @@
+//! What a node is started with.
+
+/// Plugins and configuration of a [`Node`](super::Node). The default is a bare broker.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub(super) plugins: Vec<String>,
+    pub(super) config: Vec<String>,
+}
+
+impl Options {
+    /// A bare broker: no plugins, the default configuration.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the management plugin, which gives the node a `management_url`.
+    ///
+    /// A node with it starts slower and takes five seconds longer to stop cleanly.
+    #[must_use]
+    pub fn management(self) -> Self {
+        self.plugin("rabbitmq_management")
+    }
+
+    /// Adds the shovel plugin.
+    #[must_use]
+    pub fn shovel(self) -> Self {
+        self.plugin("rabbitmq_shovel")
+    }
+
+    /// Adds any other plugin that comes with RabbitMQ.
+    #[must_use]
+    pub fn plugin(mut self, name: impl Into<String>) -> Self {
+        self.plugins.push(name.into());
+        self
+    }
+
+    /// Adds a line to `rabbitmq.conf`, for example `consumer_timeout = 60000`.
+    #[must_use]
+    pub fn config_line(mut self, line: impl Into<String>) -> Self {
+        self.config.push(line.into());
+        self
+    }
+
+    pub(super) fn has_management(&self) -> bool {
+        self.plugins.iter().any(|plugin| plugin == "rabbitmq_management")
+    }
+}
