@@ -1,8 +1,13 @@
 //! `cargo xtask`: the developer tool. One file per command.
 
+mod bench;
+mod check;
+mod ci;
+mod demo;
 mod node;
 mod run;
 mod setup;
+mod test;
 
 use std::env;
 use std::process::ExitCode;
@@ -14,8 +19,16 @@ the developer tool of tieline
 
 usage: cargo xtask COMMAND [ARGS]
 
-  setup [--amqp-url URL]   finds a RabbitMQ for demo and test, or installs one
-  node [--management]      runs a private node until its input ends
+  setup [--amqp-url URL]           finds a RabbitMQ for demo and test, or installs one
+  demo [--amqp-url URL] [ARGS]     builds the bridge and runs its demo; --exit ends by itself
+  test [--amqp-url URL] [ARGS]     runs every test; ARGS go to cargo test
+  check                            format, lints, documentation, dependencies, spelling
+  ci                               check, then test
+  bench [--requests N] [ARGS]      times the demo on a broker of its own
+  node [--management] [--shovel] [-- PROGRAM ARGS]
+                                   runs a private RabbitMQ until its input or the program ends
+
+The AMQP URL of a broker to use may also stand in TIELINE_TEST_AMQP_URL.
 ";
 
 fn main() -> ExitCode {
@@ -23,7 +36,12 @@ fn main() -> ExitCode {
     let command = args.next().unwrap_or_default();
     let args: Vec<String> = args.collect();
     let outcome = match command.as_str() {
-        "node" => node::command(&args),
+        "demo" => demo::command(args),
+        "test" => test::command(args),
+        "check" => check::command(&args),
+        "ci" => ci::command(&args),
+        "bench" => bench::command(args),
+        "node" => node::command(args),
         "setup" => setup::command(args),
         "" | "help" | "-h" | "--help" => {
             print!("{USAGE}");

@@ -1,15 +1,17 @@
-//! `cargo xtask node`: a private node to try things with, until the input ends.
+//! `cargo xtask node`: a private node to try things with.
 
-use std::io::{self, BufRead as _, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use xtask::broker::{Node, Options};
+use xtask::broker::{Install, Node, Options};
 use xtask::{Error, Result};
 
-use crate::setup::{Broker, setup};
+use crate::run::program;
 
-/// Runs `cargo xtask node`.
-pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
+/// Runs `cargo xtask node`. The node ends with the input (Ctrl-D), with Ctrl-C, or with the program
+/// that was given.
+pub(crate) fn command(mut args: Vec<String>) -> Result<ExitCode> {
+    let words = args.iter().position(|arg| arg == "--").map(|at| args.split_off(at));
     let mut options = Options::new();
     for arg in args {
         options = match arg.as_str() {
@@ -17,26 +19,34 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
             "--shovel" => options.shovel(),
             unknown => {
                 return Err(Error::new(format!(
-                    "node: found `{unknown}`, expected --management or --shovel"
+                    "node: found `{unknown}`, expected --management, --shovel or -- PROGRAM ARGS"
                 )));
             }
         };
     }
-    let Broker::Install(_) = setup(None)? else {
-        return Err(Error::new("node: a broker runs already, expected to start a private one"));
-    };
+    Install::find()?;
     let node = Node::start_with(options)?;
     println!("version {}", node.version());
-    println!("amqp {}", node.amqp_url());
+    println!("directory {}", node.dir().display());
+    println!("process {}", node.pid().unwrap_or_default());
     if let Some(url) = node.management_url() {
         println!("management {url}");
     }
-    println!("directory {}", node.dir().display());
-    println!("process {}", node.pid().unwrap_or_default());
-    println!("ends with its input: Ctrl-D or Ctrl-C");
+    println!("amqp {}", node.amqp_url());
+    match words.as_deref() {
+        Some([_, name, rest @ ..]) => {
+            let mut program = program(name);
+            program.args(rest).env("TIELINE_TEST_AMQP_URL", node.amqp_url());
+            Err(node.exec(&program))
+        }
+        _ => await_end_of_input().map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn await_end_of_input() -> Result<()> {
     io::stdout()
         .flush()
-        .and_then(|()| io::stdin().lock().lines().try_for_each(|line| line.map(drop)))
-        .map_err(|error| Error::new(format!("node: {error}")))?;
-    Ok(ExitCode::SUCCESS)
+        .and_then(|()| io::copy(&mut io::stdin().lock(), &mut io::sink()))
+        .map(drop)
+        .map_err(|error| Error::new(format!("read the input: {error}")))
 }

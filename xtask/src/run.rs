@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use xtask::{Error, Result};
 
@@ -21,16 +22,35 @@ pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Shows a command, runs it with this terminal, and fails when it fails.
+/// Cargo, the same that runs this tool.
+pub(crate) fn cargo() -> Command {
+    program(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Builds the bridge as it is shipped.
+pub(crate) fn build_bridge() -> Result<()> {
+    run(cargo().args(["build", "--release", "--bin", "tieline"]))
+}
+
+/// Where [`build_bridge`] puts the bridge: beside this tool, which lies in `<target>/debug`.
+pub(crate) fn bridge() -> PathBuf {
+    let own = env::current_exe().unwrap_or_default();
+    let target = own.ancestors().nth(2).map_or_else(|| root().join("target"), Path::to_path_buf);
+    target.join("release/tieline")
+}
+
+/// Shows a command, runs it with this terminal, says how long it took, and fails when it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    println!("$ {}", shown(command));
-    let status = command
-        .status()
-        .map_err(|error| Error::new(format!("cannot run `{}`: {error}", shown(command))))?;
+    let shown = shown(command);
+    println!("$ {shown}");
+    let start = Instant::now();
+    let status =
+        command.status().map_err(|error| Error::new(format!("cannot run `{shown}`: {error}")))?;
+    println!("# {:.1} s: {shown}", start.elapsed().as_secs_f64());
     if status.success() {
         Ok(())
     } else {
-        Err(Error::new(format!("`{}`: {status}, expected success", shown(command))))
+        Err(Error::new(format!("`{shown}`: {status}, expected success")))
     }
 }
 

@@ -46,8 +46,8 @@ if command -v systemctl >/dev/null; then systemctl disable --quiet rabbitmq-serv
 pub(crate) enum Broker {
     /// A broker that runs already, by its AMQP URL.
     Url(String),
-    /// A RabbitMQ from which private nodes are started.
-    Install(Install),
+    /// None yet, but a RabbitMQ from which private nodes can be started.
+    Private,
 }
 
 /// Runs `cargo xtask setup`.
@@ -87,7 +87,7 @@ pub(crate) fn setup(url: Option<String>) -> Result<Broker> {
     }
     if let Ok(install) = Install::find() {
         println!("setup: using the machine's RabbitMQ in {}", install.scripts.display());
-        return Ok(Broker::Install(install));
+        return Ok(Broker::Private);
     }
     if let Some(compose) = compose() {
         println!("setup: no rabbitmq-server on this machine; starting one by Docker");
@@ -97,7 +97,7 @@ pub(crate) fn setup(url: Option<String>) -> Result<Broker> {
     install_package()?;
     let install = Install::find()?;
     println!("setup: installed RabbitMQ in {}", install.scripts.display());
-    Ok(Broker::Install(install))
+    Ok(Broker::Private)
 }
 
 /// The command for the repository's compose file, when there is such a file, a Docker engine that

@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -148,27 +148,56 @@ fn a_restart_keeps_ports_and_data_and_a_stop_leaves_no_process() {
     fs::remove_dir_all(&dir).unwrap();
 }
 
-#[test]
-fn a_killed_process_leaves_no_node_behind() {
-    if !has_rabbitmq() {
-        return;
-    }
+/// Another process with a node, the developer tool, once it has said something; and the node's
+/// directory.
+fn process_with_node(args: &[&str], said: &str) -> (Child, PathBuf) {
     let mut owner = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .arg("node")
-        .env_remove("TIELINE_TEST_AMQP_URL")
+        .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines().map(Result::unwrap);
     let dir = lines.find_map(|line| line.strip_prefix("directory ").map(PathBuf::from)).unwrap();
-    lines.find(|line| line.starts_with("process ")).unwrap();
-    assert!(processes_of(&dir).len() >= 3, "broker, epmd and watcher");
+    lines.find(|line| line.starts_with(said)).unwrap();
+    (owner, dir)
+}
 
+#[test]
+fn a_killed_process_leaves_no_node_behind() {
+    if !has_rabbitmq() {
+        return;
+    }
+    let (mut owner, dir) = process_with_node(&[], "amqp ");
+    assert!(processes_of(&dir).len() >= 3, "broker, epmd and watcher");
     owner.kill().unwrap();
     owner.wait().unwrap();
     await_no_process_of(&dir);
     assert!(!dir.exists(), "{} is a temporary directory", dir.display());
+}
+
+#[test]
+fn a_program_in_the_foreground_decides_when_its_node_ends() {
+    if !has_rabbitmq() {
+        return;
+    }
+    let waits = ["--", "sh", "-c", "echo running; exec sleep 1000"];
+    let (mut owner, dir) = process_with_node(&waits, "running");
+    let signal = |name: &str| {
+        let status = Command::new("kill").args([name, &owner.id().to_string()]).status();
+        assert!(status.unwrap().success(), "kill {name}");
+    };
+    // At a terminal the program has its own copy of Ctrl-C, so nothing else may act on it.
+    signal("-INT");
+    signal("-TERM");
+    assert_eq!(owner.wait().unwrap().code(), Some(128 + 15), "the program's, by SIGTERM");
+    await_no_process_of(&dir);
+    assert!(!dir.exists(), "{} is a temporary directory", dir.display());
+
+    let (mut owner, dir) = process_with_node(&["--", "sh", "-c", "exit 7"], "amqp ");
+    assert_eq!(owner.wait().unwrap().code(), Some(7), "the program's");
+    await_no_process_of(&dir);
 }
 
 #[test]
