@@ -64,16 +64,43 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// A command as a person would type it, its own settings of the environment first.
+/// A command as a person would type it, its own settings of the environment first, without the
+/// passwords of URLs.
 pub(crate) fn shown(command: &Command) -> String {
     let settings = command.get_envs().filter_map(|(name, value)| {
-        Some(format!("{}={}", name.to_string_lossy(), value?.to_string_lossy()))
+        Some(format!("{}={}", name.to_string_lossy(), without_password(&value?.to_string_lossy())))
     });
     let program = Path::new(command.get_program());
     let program = program.file_name().unwrap_or(program.as_os_str());
     let words = [program].into_iter().chain(command.get_args());
     settings
-        .chain(words.map(|word| word.to_string_lossy().into_owned()))
+        .chain(words.map(|word| without_password(&word.to_string_lossy())))
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// A text as it may be shown: a URL loses its user and password, unless they are RabbitMQ's default
+/// ones, which everybody knows.
+pub(crate) fn without_password(text: &str) -> String {
+    match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((scheme, rest)), Some((_, host))) if !rest.starts_with("guest:guest@") => {
+            format!("{scheme}://…@{host}")
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_shown() {
+        assert_eq!(without_password("amqp://user:p@ss@host/x"), "amqp://…@host/x");
+        assert_eq!(without_password("amqp://guest:guest@host/x"), "amqp://guest:guest@host/x");
+        assert_eq!(without_password("amqp://host"), "amqp://host");
+        let mut command = Command::new("/bin/cargo");
+        command.args(["test", "--url=amqp://me:secret@host"]).env("URL", "amqp://me:secret@host");
+        assert_eq!(shown(&command), "URL=amqp://…@host cargo test --url=amqp://…@host");
+    }
 }
