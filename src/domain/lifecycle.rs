@@ -121,6 +121,8 @@ pub struct Circumstances {
     pub attempted: bool,
     /// What billing was last told about it.
     pub told: Option<Sign>,
+    /// Whether billing has corrected it: a later request of the same sync request answers for it.
+    pub corrected: bool,
 }
 
 /// How often and when a message that fails for its own fault is tried again.
@@ -158,6 +160,19 @@ pub enum Step {
     Ignored(Ignored),
     /// It stays, and the operator is told why.
     Refused(Refused),
+}
+
+impl Step {
+    /// The same step without a word to billing. To billing, a sync request is one record: after its
+    /// correction is under way, a positive reply about what it said before would end the record,
+    /// and a negative one would fail it.
+    pub(super) fn unheard(self) -> Self {
+        match self {
+            Self::Moved { to, .. } => Self::Moved { to, tell: Tell::Nobody },
+            Self::Repeated => Self::Ignored(Ignored::AlreadySettled),
+            Self::Ignored(_) | Self::Refused(_) => self,
+        }
+    }
 }
 
 /// Whether a move is told to billing.
@@ -199,8 +214,14 @@ pub enum Refused {
 }
 
 impl State {
-    /// How a request in this state takes the event. Total: every pair has its answer.
+    /// How a request in this state takes the event. Total: every pair has its answer. A step that
+    /// leads to `Pending` is then placed: see [`super::place::Place::amend`].
     pub fn on(&self, event: &Event, around: &Circumstances) -> Step {
+        let step = self.take(event, around);
+        if around.corrected { step.unheard() } else { step }
+    }
+
+    fn take(&self, event: &Event, around: &Circumstances) -> Step {
         match event {
             Event::Published(outcome) => self.published(outcome, around),
             Event::Outage(_) => self.cut_off(),

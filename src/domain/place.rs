@@ -5,7 +5,7 @@
 //! one function, whatever the way in.
 
 use super::ids::RequestId;
-use super::lifecycle::State;
+use super::lifecycle::{Circumstances, State, Step, Tell};
 use super::request::Revision;
 
 /// Another request with the same service point or the same sync request.
@@ -77,6 +77,24 @@ impl Placing {
             .filter(|other| other.can_be_overtaken())
             .map(|other| other.id)
             .collect()
+    }
+}
+
+impl Place {
+    /// What a step comes to once the place is known. Only a step that leads to `Pending` depends on
+    /// it; `from` is the state before the step.
+    pub fn amend(self, step: Step, from: &State, around: &Circumstances) -> Step {
+        let Step::Moved { to: State::Pending { .. }, .. } = step else { return step };
+        match self {
+            Self::Next => step,
+            // It is under way itself, and was so before.
+            Self::Behind if from.is_under_way() => step,
+            Self::Behind => Step::Moved { to: State::Waiting, tell: Tell::Nobody },
+            Self::TooLate { by } => {
+                let step = Step::Moved { to: State::Superseded { by }, tell: Tell::Billing };
+                if around.corrected { step.unheard() } else { step }
+            }
+        }
     }
 }
 
