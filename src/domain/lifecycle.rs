@@ -123,6 +123,9 @@ pub struct Circumstances {
     pub told: Option<Sign>,
     /// Whether billing has corrected it: a later request of the same sync request answers for it.
     pub corrected: bool,
+    /// Whether an answer or a returned message is about an older edition than today's: it was
+    /// translated and sent again since.
+    pub outdated: bool,
 }
 
 /// How often and when a message that fails for its own fault is tried again.
@@ -193,7 +196,7 @@ pub enum Ignored {
     Contradiction,
     /// An answer to what was never sent. It goes to the error queue.
     NeverSent,
-    /// A late outcome of an attempt that something else has settled meanwhile.
+    /// About an attempt or an edition that something else has settled meanwhile.
     Stale,
     /// An identical resend of a request that is under way.
     UnderWay,
@@ -225,7 +228,7 @@ impl State {
         match event {
             Event::Published(outcome) => self.published(outcome, around),
             Event::Outage(_) => self.cut_off(),
-            Event::DeadLettered(_) => self.dead_lettered(),
+            Event::DeadLettered(_) => self.dead_lettered(around),
             Event::Answered(verdict) => self.answered(*verdict, around),
             Event::AnswerTimedOut => self.timed_out(),
             Event::Turn => self.turn(around),
@@ -300,13 +303,16 @@ impl State {
         }
     }
 
-    fn dead_lettered(&self) -> Step {
+    fn dead_lettered(&self, around: &Circumstances) -> Step {
+        if around.outdated {
+            return Step::Ignored(Ignored::Stale);
+        }
         match self {
             // Pending too: the message can come back before its confirm is recorded.
             Self::Pending { .. } | Self::Published { .. } | Self::Overdue => {
                 moved(Self::Parked, Tell::Billing)
             }
-            // It was answered before it came back, or it is a copy of an older edition.
+            // It was answered before it came back, or something else ended it.
             Self::Waiting
             | Self::Applied
             | Self::Rejected
@@ -321,6 +327,16 @@ impl State {
             return Step::Ignored(Ignored::NeverSent);
         }
         match (self, verdict) {
+            // What was refused is not what is sent now: the retry gets an answer of its own. A
+            // positive answer counts whatever the edition: it exists.
+            (
+                Self::Waiting
+                | Self::Pending { .. }
+                | Self::Published { .. }
+                | Self::Overdue
+                | Self::Parked,
+                Verdict::Negative,
+            ) if around.outdated => Step::Ignored(Ignored::Stale),
             // Pending: the answer overtook its confirm, which is proof enough of the handover.
             // Waiting: a retry waits for its turn while the answer to the older edition comes in.
             // Parked: it was given up in doubt, and had arrived after all.
