@@ -1,1 +1,20 @@
 //! The channel adapter: the only place that names lapin.
+//!
+//! Knows the bridge's ports and messages; knows nothing of the store, the rules or the
+//! translation. Read in this order: [`connection`] (one connection, with our own supervision),
+//! [`headers`] (properties in and out), [`topology`] (the queues).
+//!
+//! lapin's own recovery stays off everywhere: it can leave a consumer silent for ever, and a
+//! delivery tag of one connection can name another message on the next. Every connection here is
+//! a numbered generation; what belongs to one never touches another.
+
+pub mod backoff;
+pub mod connection;
+pub mod greeting;
+pub mod headers;
+mod problem;
+pub mod topology;
+
+pub use connection::{Endpoint, EndpointError};
+pub use problem::{BrokerError, ConnectError};
+pub use topology::{Role, Topology, TopologyError};

@@ -1,0 +1,15 @@
+//! The queues, exchanges and bindings between billing, tieline and asset management.
+//!
+//! `queues/topology.toml` is the one truth: it names things, this module knows what makes them
+//! safe. [`model`] reads the file, [`arguments`] says how each queue must be made, [`declare`] makes
+//! it, [`check`] compares a broker with it, [`export`] writes it for the broker's own import.
+
+mod arguments;
+mod declare;
+mod model;
+
+pub use arguments::{Argument, Version};
+pub use declare::{Made, Outcome};
+pub use model::{Role, Topology, TopologyError};
+
+pub(super) use declare::queue_exists;
