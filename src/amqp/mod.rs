@@ -2,7 +2,7 @@
 //!
 //! Knows the bridge's ports and messages; knows nothing of the store, the rules or the
 //! translation. Read in this order: [`connection`] (one connection, with our own supervision),
-//! [`headers`] (properties in and out), [`topology`] (the queues).
+//! [`headers`] (properties in and out), [`publisher`] (windows of publishes, confirmed as a whole), [`topology`] (the queues).
 //!
 //! lapin's own recovery stays off everywhere: it can leave a consumer silent for ever, and a
 //! delivery tag of one connection can name another message on the next. Every connection here is
@@ -13,8 +13,12 @@ pub mod connection;
 pub mod greeting;
 pub mod headers;
 mod problem;
+pub mod publisher;
+mod session;
 pub mod topology;
+mod window;
 
 pub use connection::{Endpoint, EndpointError};
 pub use problem::{BrokerError, ConnectError};
+pub use publisher::{Publisher, RawMessage};
 pub use topology::{Role, Topology, TopologyError};

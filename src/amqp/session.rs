@@ -1,0 +1,145 @@
+//! A publisher's connection of the moment: opened when needed, tried out, given up when in doubt.
+
+use std::time::Duration;
+
+use lapin::options::ConfirmSelectOptions;
+use lapin::{BasicProperties, Channel};
+use tokio::time::{Instant, sleep_until};
+
+use super::backoff::Backoff;
+use super::connection::{Endpoint, Link};
+use super::headers::Envelope;
+use super::problem::sentence;
+use super::window::{self, Fate, Post};
+
+/// The routing key of the message that tries whether the broker takes messages. No queue has it,
+/// so the message comes back.
+const TRIAL_KEY: &str = "tieline.trial";
+
+/// The id of that message; it belongs to no window.
+const TRIAL_ID: &str = "tieline-trial";
+
+/// How long a connection must have lasted for the next to be tried without much waiting.
+const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+
+/// Where and how a session connects.
+pub(super) struct Target<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    /// Shown in the broker's list of connections.
+    pub(super) purpose: &'a str,
+    /// The exchange that a new connection is tried out on.
+    pub(super) exchange: &'a str,
+    /// How long the trial may take.
+    pub(super) wait: Duration,
+}
+
+/// The connection of the moment, and when the next may be tried.
+pub(super) struct Session {
+    open: Option<Open>,
+    backoff: Backoff,
+    not_before: Option<Instant>,
+}
+
+/// An open connection with a channel in confirm mode.
+pub(super) struct Open {
+    pub(super) link: Link,
+    pub(super) channel: Channel,
+    since: Instant,
+    is_tried: bool,
+}
+
+/// Why nothing can be published now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Closed {
+    /// The broker is not there, or does not take us.
+    Away(String),
+    /// The broker takes no messages now: it is low on memory or disk.
+    Blocked(String),
+    /// The broker does not take what is published there: its reply code and text.
+    Refused(u16, String),
+}
+
+impl Open {
+    fn is_usable(&self) -> bool {
+        self.link.is_connected() && self.channel.status().connected()
+    }
+}
+
+impl Session {
+    pub(super) fn new() -> Self {
+        Self { open: None, backoff: Backoff::new(), not_before: None }
+    }
+
+    /// Makes sure that there is a connection on which the broker takes messages now. Waits out the
+    /// time between two attempts, at most 30 s, the opening, at most the connect timeout, and the
+    /// trial.
+    pub(super) async fn ready(&mut self, target: &Target<'_>) -> Result<&Open, Closed> {
+        if self.open.as_ref().is_some_and(|open| !open.is_usable()) {
+            self.give_up();
+        }
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.connect(target).await?,
+        };
+        if !open.is_tried {
+            try_out(&open, target).await?;
+            open.is_tried = true;
+        }
+        let open = self.open.insert(open);
+        match open.link.blocked() {
+            Some(reason) => Err(Closed::Blocked(reason)),
+            None => Ok(open),
+        }
+    }
+
+    /// Cuts the connection: nothing that waits in a buffer goes out later.
+    pub(super) fn give_up(&mut self) {
+        if let Some(open) = self.open.take()
+            && open.since.elapsed() >= HEALTHY_AFTER
+        {
+            self.backoff.reset();
+            self.not_before = None;
+        }
+    }
+
+    /// Closes the connection once everything that was published on it has been taken.
+    pub(super) async fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            open.link.close().await;
+        }
+    }
+
+    async fn connect(&mut self, target: &Target<'_>) -> Result<Open, Closed> {
+        if let Some(not_before) = self.not_before {
+            sleep_until(not_before).await;
+        }
+        let connected = target.endpoint.connect(target.purpose).await;
+        self.not_before = Some(Instant::now() + self.backoff.next_wait());
+        let link = connected.map_err(|error| Closed::Away(error.to_string()))?;
+        let away = |error| Closed::Away(sentence(&error));
+        let channel = link.channel().await.map_err(away)?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(away)?;
+        Ok(Open { link, channel, since: Instant::now(), is_tried: false })
+    }
+}
+
+/// Publishes a message that no queue takes. A broker that is low on memory or disk says so only
+/// once something is published, and does not confirm it until that is over.
+/// <https://www.rabbitmq.com/docs/connection-blocked>
+async fn try_out(open: &Open, target: &Target<'_>) -> Result<(), Closed> {
+    let envelope = Envelope {
+        exchange: target.exchange.to_owned(),
+        routing_key: TRIAL_KEY.to_owned(),
+        properties: BasicProperties::default().with_message_id(TRIAL_ID.into()),
+    };
+    let post = [Post { envelope: &envelope, payload: b"", mandatory: true }];
+    let fates = tokio::select! {
+        fates = window::publish(&open.channel, &post, target.wait) => fates,
+        () = open.link.until_blocked() => return Ok(()),
+    };
+    match fates.into_iter().next() {
+        Some(Fate::Closed(code, text)) => Err(Closed::Refused(code, text)),
+        Some(Fate::Unconfirmed(why) | Fate::Unsent(why)) => Err(Closed::Away(why)),
+        Some(Fate::Confirmed | Fate::Returned | Fate::Nacked) | None => Ok(()),
+    }
+}
