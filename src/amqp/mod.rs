@@ -2,7 +2,8 @@
 //!
 //! Knows the bridge's ports and messages; knows nothing of the store, the rules or the
 //! translation. Read in this order: [`connection`] (one connection, with our own supervision),
-//! [`headers`] (properties in and out), [`publisher`] (windows of publishes, confirmed as a whole), [`topology`] (the queues).
+//! [`headers`] (properties in and out), [`consumer`] (deliveries to the bridge, then settled),
+//! [`publisher`] (windows of publishes, confirmed as a whole), [`topology`] (the queues).
 //!
 //! lapin's own recovery stays off everywhere: it can leave a consumer silent for ever, and a
 //! delivery tag of one connection can name another message on the next. Every connection here is
@@ -10,6 +11,7 @@
 
 pub mod backoff;
 pub mod connection;
+pub mod consumer;
 pub mod greeting;
 pub mod headers;
 mod problem;
@@ -19,6 +21,7 @@ pub mod topology;
 mod window;
 
 pub use connection::{Endpoint, EndpointError};
+pub use consumer::Consumer;
 pub use problem::{BrokerError, ConnectError};
 pub use publisher::{Publisher, RawMessage};
 pub use topology::{Role, Topology, TopologyError};

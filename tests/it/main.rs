@@ -1,5 +1,8 @@
-//! All tests from outside, in one binary, so that it is linked once.
+//! What the bridge promises, held from outside: against real brokers, stores and programs.
+//!
+//! One binary, so that it is linked once and all tests share one broker. Names are sentences.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod amqp;
 mod golden;
 mod lifecycle;

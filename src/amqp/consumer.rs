@@ -1,0 +1,323 @@
+//! Takes what arrives on one queue, hands it to the bridge and settles it once it is durable.
+//!
+//! A generation is one connection, one channel, one consumer. Whatever goes wrong ends the
+//! generation: its deliveries go back to their places in the queue, and a new one begins after a
+//! wait. Nothing is ever requeued or rejected as a way of trying again; that could move a message
+//! behind newer ones (<https://www.rabbitmq.com/docs/quorum-queues#repeated-requeues>).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::Channel;
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Backoff;
+use super::connection::{Endpoint, Link};
+use super::headers::{arrival, short};
+use super::problem::{ConnectError, sentence};
+use crate::bridge::ports::Handler;
+use crate::bridge::{Arrival, StoreError};
+
+/// How long a generation must have lasted for the next to begin with a short wait again.
+const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+
+/// How long a batch is offered again to a handler that fails before its deliveries are given back.
+/// Each time they are given back counts towards the queue's delivery limit, so this must not happen
+/// at the pace of the retries; and the broker takes them back by itself after 30 minutes
+/// (<https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout>).
+const HOLD_MAX: Duration = Duration::from_mins(15);
+
+/// How long the broker may take to answer at the end.
+const FAREWELL_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The limits of a consumer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// How many deliveries the broker sends ahead; 1 to 2000 on a quorum queue. 500 is the begin
+    /// of the plateau; a crash gives back that many at once.
+    pub prefetch: u16,
+    /// How many deliveries are handed over and settled together.
+    pub batch_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { prefetch: 500, batch_max: 500 }
+    }
+}
+
+/// What is known about a consumer; for health checks.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Facts {
+    /// Which connection it is on, counted from 1; 0 before the first.
+    pub generation: u64,
+    /// Since when it consumes; none while it does not.
+    pub connected_since: Option<Instant>,
+    /// When it last got a delivery.
+    pub last_delivery: Option<Instant>,
+    /// How many deliveries it has settled.
+    pub settled: u64,
+    /// Why it does not consume.
+    pub trouble: Option<String>,
+}
+
+/// Shared view of a consumer's [`Facts`].
+#[derive(Debug, Default)]
+pub struct Health(Mutex<Facts>);
+
+impl Health {
+    /// The facts of this moment.
+    pub fn facts(&self) -> Facts {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Facts)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Consumes one queue for as long as it runs.
+pub struct Consumer {
+    endpoint: Endpoint,
+    queue: String,
+    settings: Settings,
+    health: Arc<Health>,
+}
+
+/// Why a generation ended.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("consume {queue}: {}", sentence(.error))]
+    Channel { queue: String, error: lapin::Error },
+    #[error("consume {queue}: the broker cancelled the consumer; was the queue deleted?")]
+    Cancelled { queue: String },
+    #[error("hand over what arrived on {queue}")]
+    Store {
+        queue: String,
+        #[source]
+        source: StoreError,
+    },
+}
+
+/// How carefully a generation goes about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// Full prefetch. The first failing batch ends the generation.
+    Usual,
+    /// After a failing batch: one delivery at a time, held while the handler fails, until one is
+    /// through. So an outage of the store costs each message one delivery, not one per attempt.
+    Cautious,
+}
+
+/// What a generation found out at its good end.
+enum Ended {
+    Stopped,
+    /// The handler works again: go on with full prefetch.
+    Recovered,
+}
+
+impl Consumer {
+    /// A consumer of a queue.
+    pub fn new(endpoint: Endpoint, queue: impl Into<String>, settings: Settings) -> Self {
+        Self { endpoint, queue: queue.into(), settings, health: Arc::default() }
+    }
+
+    /// What a health check may look at while the consumer runs.
+    pub fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.health)
+    }
+
+    /// Consumes until `stop`; then takes no more, finishes the batch in hand, settles it and
+    /// returns. Trouble with broker or handler is waited out, however long it lasts.
+    pub async fn run(self, handler: Arc<dyn Handler>, stop: CancellationToken) {
+        let mut backoff = Backoff::new();
+        let mut care = Care::Usual;
+        while !stop.is_cancelled() {
+            let begun = Instant::now();
+            self.health.update(|facts| facts.generation += 1);
+            let ended = self.generation(care, handler.as_ref(), &stop).await;
+            self.health.update(|facts| facts.connected_since = None);
+            let broken = match ended {
+                Ok(Ended::Stopped) => break,
+                Ok(Ended::Recovered) => {
+                    care = Care::Usual;
+                    continue;
+                }
+                Err(broken) => broken,
+            };
+            if matches!(broken, Broken::Store { .. }) {
+                care = Care::Cautious;
+            }
+            if begun.elapsed() >= HEALTHY_AFTER {
+                backoff.reset();
+            }
+            let wait = backoff.next_wait();
+            self.report(&broken, wait);
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    fn report(&self, broken: &Broken, wait: Duration) {
+        let why = with_sources(broken);
+        tracing::warn!(
+            queue.name = self.queue,
+            broker = %self.endpoint,
+            "consumer of {} interrupted: {why}; again in {} ms",
+            self.queue,
+            wait.as_millis()
+        );
+        self.health.update(|facts| facts.trouble = Some(why));
+    }
+
+    async fn generation(
+        &self,
+        care: Care,
+        handler: &dyn Handler,
+        stop: &CancellationToken,
+    ) -> Result<Ended, Broken> {
+        let purpose = format!("consumer of {}", self.queue);
+        let link = tokio::select! {
+            link = self.endpoint.connect(&purpose) => link?,
+            () = stop.cancelled() => return Ok(Ended::Stopped),
+        };
+        match self.consume(&link, care, handler, stop).await {
+            Ok((ended, channel)) => {
+                self.farewell(link, &channel).await;
+                Ok(ended)
+            }
+            Err(broken) => {
+                // What was delivered goes back as a whole, in its place. The rest of the batch
+                // must not be settled by anybody any more.
+                link.close().await;
+                Err(broken)
+            }
+        }
+    }
+
+    /// Hands over batch after batch; returns to stop, or when a cautious generation has got a
+    /// delivery through.
+    async fn consume(
+        &self,
+        link: &Link,
+        care: Care,
+        handler: &dyn Handler,
+        stop: &CancellationToken,
+    ) -> Result<(Ended, Channel), Broken> {
+        let broken = |error| Broken::Channel { queue: self.queue.clone(), error };
+        let prefetch = if care == Care::Cautious { 1 } else { self.settings.prefetch.max(1) };
+        let channel = link.channel().await.map_err(broken)?;
+        // Before the consumer begins: what lapin holds for us is bounded by this alone.
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(broken)?;
+        let options = BasicConsumeOptions::default();
+        let consumer =
+            channel.basic_consume(short(&self.queue), TAG.into(), options, FieldTable::default());
+        let mut deliveries = consumer.await.map_err(broken)?;
+        self.health.update(|facts| {
+            facts.connected_since = Some(Instant::now());
+            facts.trouble = None;
+        });
+        tracing::info!(queue.name = self.queue, broker = %self.endpoint, "consuming {}", self.queue);
+        loop {
+            let first = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok((Ended::Stopped, channel)),
+                delivery = deliveries.next() => delivery,
+            };
+            let mut next = Some(first);
+            let mut batch = Vec::new();
+            let mut last_tag = 0;
+            while let Some(delivery) = next.take() {
+                // The stream's end is no error to lapin: the broker cancelled the consumer.
+                let cancelled = || Broken::Cancelled { queue: self.queue.clone() };
+                let delivery = delivery.ok_or_else(cancelled)?.map_err(broken)?;
+                last_tag = delivery.delivery_tag;
+                batch.push(arrival(delivery));
+                if batch.len() < self.settings.batch_max {
+                    next = deliveries.next().now_or_never();
+                }
+            }
+            let count = batch.len() as u64;
+            self.health.update(|facts| facts.last_delivery = Some(Instant::now()));
+            self.hand_over(batch, care, handler, stop).await?;
+            // One settlement for all, on the channel they came by. Settling one by one and closing
+            // soon after makes a quorum queue deliver settled messages again.
+            let multiple = BasicAckOptions { multiple: true };
+            channel.basic_ack(last_tag, multiple).await.map_err(broken)?;
+            self.health.update(|facts| facts.settled += count);
+            if care == Care::Cautious {
+                return Ok((Ended::Recovered, channel));
+            }
+        }
+    }
+
+    /// Hands a batch over; a cautious one again and again while the handler fails.
+    async fn hand_over(
+        &self,
+        batch: Vec<Arrival>,
+        care: Care,
+        handler: &dyn Handler,
+        stop: &CancellationToken,
+    ) -> Result<(), Broken> {
+        let failed = |source| Broken::Store { queue: self.queue.clone(), source };
+        if care == Care::Usual {
+            return handler.receive(batch).await.map_err(failed);
+        }
+        let begun = Instant::now();
+        let mut backoff = Backoff::new();
+        loop {
+            let error = match handler.receive(batch.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            self.health.update(|facts| facts.trouble = Some(with_sources(&error)));
+            let wait = backoff.next_wait();
+            if stop.is_cancelled() || begun.elapsed() + wait > HOLD_MAX {
+                return Err(failed(error));
+            }
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Ends a generation so that everything settled is settled on the broker as well: no more
+    /// deliveries, then the channel's close, which the broker answers after what came before it.
+    async fn farewell(&self, link: Link, channel: &Channel) {
+        let ending = async {
+            channel.basic_cancel(TAG.into(), BasicCancelOptions::default()).await?;
+            channel.close(200, "done".into()).await
+        };
+        match timeout(FAREWELL_WAIT_MAX, ending).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(error = sentence(&error), "the channel was gone already");
+            }
+            Err(_) => tracing::debug!("the broker did not answer the farewell"),
+        }
+        link.close().await;
+    }
+}
+
+/// The consumer's tag; unique on its channel, which has one consumer.
+const TAG: &str = "tieline";
+
+/// An error with its causes, as one line.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

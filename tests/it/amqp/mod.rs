@@ -1,0 +1,5 @@
+//! The channel adapter on a real RabbitMQ.
+
+mod bench;
+mod consuming;
+mod publishing;
