@@ -146,6 +146,9 @@ pub enum Returned {
 pub enum TookIn {
     /// It is known; nothing changed.
     Known,
+    /// No record has the id that the message names, and the message says too little to open one:
+    /// the caller takes it in as foreign.
+    Unknown,
     /// A record was opened for it.
     Opened(ErrorId),
 }
