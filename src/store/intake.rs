@@ -1,0 +1,218 @@
+//! `Store::record`: requests enter once.
+
+use rusqlite::params;
+
+use super::errors::Subject;
+use super::rows::{self, Result, Row};
+use super::story::{self, With};
+use super::work::Work;
+use crate::bridge::ports::{NewRequest, Recorded};
+use crate::domain::{
+    Entry, ErrorId, Event, Failure, FailureCode, Place, Placing, RequestId, State, Step, Told,
+    Translation,
+};
+
+impl Work<'_> {
+    pub(super) fn record(&mut self, batch: Vec<NewRequest>) -> Result<Vec<Recorded>> {
+        batch.into_iter().map(|new| self.record_one(&new)).collect()
+    }
+
+    pub(super) fn record_one(&mut self, new: &NewRequest) -> Result<Recorded> {
+        let recorded = match self.find(new.id)? {
+            Some(known) => self.resend(known, new)?,
+            None => self.bear(new)?,
+        };
+        self.release()?;
+        Ok(recorded)
+    }
+
+    /// A known request came again: an identical resend, or a redelivery.
+    fn resend(&mut self, mut row: Row, new: &NewRequest) -> Result<Recorded> {
+        const COUNT: &str = "UPDATE requests SET resends = resends + 1 WHERE seq = ?1";
+        self.statement(COUNT)?.execute([row.seq])?;
+        let translation = translated(new);
+        let translates = translation.is_ok();
+        let step = row.state.on(&Event::Resent { translates }, &self.circumstances(&row));
+        if let (Step::Moved { .. }, Ok(translation)) = (&step, &translation) {
+            self.translate_again(&mut row, translation)?;
+            self.identify(&mut row, new)?;
+        }
+        let step = self.take(&mut row, &Event::Resent { translates }, With::Nothing)?;
+        let repeated = step == Step::Repeated && self.repeat_reply(&row)?;
+        if step == Step::Repeated {
+            let detail = match repeated {
+                true => "billing sent it again: it gets its last reply once more",
+                false => "billing sent it again",
+            };
+            self.note_line(row.seq, &Entry::new("resent", detail), None)?;
+        }
+        let revived = matches!(step, Step::Moved { .. });
+        Ok(Recorded::Known { state: row.state.as_str(), repeated, revived })
+    }
+
+    fn bear(&mut self, new: &NewRequest) -> Result<Recorded> {
+        let translation = translated(new);
+        let mut row = self.unborn(new, translation.as_ref().ok())?;
+        let neighbours = self.neighbours(&row)?;
+        let overtakes = match &translation {
+            Ok(_) => {
+                let Placing { place, overtakes } = Placing::of(&row.revision, &neighbours);
+                row.state = match place {
+                    Place::Next => State::Pending { tries: 0, due: self.now },
+                    Place::Behind => State::Waiting,
+                    Place::TooLate { by } => State::Superseded { by },
+                };
+                overtakes
+            }
+            Err(_) => Placing::of_untranslatable(&neighbours),
+        };
+        self.fit_outbox(&mut row)?;
+        self.insert(&row, new)?;
+        self.tell_birth(&mut row, new, &translation)?;
+        self.count(None, &row.state);
+        self.log(&row, translation.as_ref().err());
+        self.overtake(&overtakes, row.id)?;
+        let error = row.error.map(ErrorId);
+        Ok(Recorded::New { state: row.state.as_str(), error, superseded: overtakes })
+    }
+
+    /// The row of a request before its place is known.
+    fn unborn(&self, new: &NewRequest, translation: Option<&Translation>) -> Result<Row> {
+        const NEXT: &str = "SELECT coalesce(max(seq), 0) + 1 FROM requests";
+        let outgoing = translation.map(|it| self.keep_bytes(&it.outgoing)).transpose()?;
+        Ok(Row {
+            seq: self.statement(NEXT)?.query_row([], |row| row.get(0))?,
+            id: new.id,
+            sync_request: new.sync_request.clone(),
+            service_point: new.service_point.clone(),
+            revision: rows::kept(&new.revision),
+            state: State::Parked,
+            place: None,
+            attempted: false,
+            kind: translation.map(|it| it.kind),
+            edition: u16::from(translation.is_some()),
+            received: self.keep_arrival(&new.arrival)?,
+            outgoing,
+            mapping: translation.map(|it| it.mapping.clone()),
+            error: None,
+            told: None,
+            replies: 0,
+        })
+    }
+
+    fn insert(&self, row: &Row, new: &NewRequest) -> Result<()> {
+        const ADD: &str = "INSERT INTO requests (seq, id, sync_request, service_point, version, \
+             created_at_ms, state, tries, date_ms, superseded_by, place, attempted, kind, edition, \
+             received, outgoing, mapping, replies, resends, reply_correlation, trace, \
+             received_at_ms, changed_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, 0, \
+             ?11, ?12, ?13, ?14, ?15, 0, 0, ?16, ?17, ?18, ?18)";
+        let state = rows::state_columns(&row.state);
+        self.statement(ADD)?.execute(params![
+            row.seq,
+            row.id.as_uuid().as_bytes(),
+            row.sync_request.as_ref().map(|id| id.as_str()),
+            row.service_point.as_ref().map(|id| id.as_str()),
+            row.revision.version.map(u64::cast_signed),
+            row.revision.created_at.map(|at| at.as_millisecond()),
+            state.code,
+            state.date,
+            state.by.as_ref().map(uuid::Uuid::as_bytes),
+            row.place,
+            row.kind.map(rows::kind_code),
+            row.edition,
+            row.received,
+            row.outgoing,
+            row.mapping,
+            new.reply_correlation,
+            new.trace,
+            self.at(),
+        ])?;
+        Ok(())
+    }
+
+    /// The journal, the error record and the reply of a birth.
+    fn tell_birth(
+        &self,
+        row: &mut Row,
+        new: &NewRequest,
+        translation: &Result<Translation, Failure>,
+    ) -> Result<()> {
+        let properties = &new.arrival.properties;
+        let from = match (properties.exchange.as_str(), properties.routing_key.as_str()) {
+            ("", key) => key.to_owned(),
+            (exchange, key) => format!("{exchange}/{key}"),
+        };
+        let detail = format!("{} bytes from {from}", new.arrival.payload.len());
+        self.note_line(row.seq, &Entry { kind: "received", detail }, None)?;
+        let state = row.state;
+        match (translation, state) {
+            (Ok(translation), State::Pending { .. }) => {
+                self.note_line(row.seq, &story::of_translation(translation), Some(&state))
+            }
+            (Ok(translation), _) => {
+                self.note_line(row.seq, &story::of_translation(translation), None)?;
+                let born = Event::Resent { translates: true };
+                let entry = story::of_move(&born, With::Nothing, &state);
+                self.note_line(row.seq, &entry, Some(&state))?;
+                match state {
+                    State::Superseded { by } => self.tell_late(row, by),
+                    _ => Ok(()),
+                }
+            }
+            (Err(failure), _) => {
+                let subject = Subject::Request { seq: row.seq };
+                row.error = Some(self.open_error(subject, Some(row.seq), failure)?);
+                let entry = Entry::new("parked", story::sentence(failure));
+                self.note_line(row.seq, &entry, Some(&state))?;
+                self.tell(row, &Told::Parked(failure.clone()))?;
+                self.save(row)
+            }
+        }
+    }
+
+    fn tell_late(&self, row: &mut Row, by: RequestId) -> Result<()> {
+        let newer = self.find(by)?.and_then(|newer| newer.sync_request);
+        self.tell(row, &Told::Superseded { by: newer })?;
+        self.save(row)
+    }
+
+    /// A new edition: other bytes, another message id.
+    pub(super) fn translate_again(&self, row: &mut Row, translation: &Translation) -> Result<()> {
+        row.outgoing = Some(self.keep_bytes(&translation.outgoing)?);
+        row.kind = Some(translation.kind);
+        row.mapping = Some(translation.mapping.clone());
+        row.edition = row.edition.saturating_add(1);
+        self.note_line(row.seq, &story::of_translation(translation), None)
+    }
+
+    /// Takes over what today's mapping reads of the identity.
+    fn identify(&self, row: &mut Row, new: &NewRequest) -> Result<()> {
+        row.sync_request.clone_from(&new.sync_request);
+        row.service_point.clone_from(&new.service_point);
+        row.revision = rows::kept(&new.revision);
+        self.save_identity(row)
+    }
+
+    pub(super) fn save_identity(&self, row: &Row) -> Result<()> {
+        const SAVE: &str = "UPDATE requests SET sync_request = ?2, service_point = ?3, \
+             version = ?4, created_at_ms = ?5 WHERE seq = ?1";
+        self.statement(SAVE)?.execute(params![
+            row.seq,
+            row.sync_request.as_ref().map(|id| id.as_str()),
+            row.service_point.as_ref().map(|id| id.as_str()),
+            row.revision.version.map(u64::cast_signed),
+            row.revision.created_at.map(|at| at.as_millisecond()),
+        ])?;
+        Ok(())
+    }
+}
+
+/// What the translation came to. What is to be sent must say about what and for whom.
+fn translated(new: &NewRequest) -> Result<Translation, Failure> {
+    let translation = new.translation.clone()?;
+    if new.sync_request.is_none() || new.service_point.is_none() {
+        let why = "the message names no sync request or no service point";
+        return Err(Failure::new(FailureCode::MissingField, why));
+    }
+    Ok(translation)
+}

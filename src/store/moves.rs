@@ -1,0 +1,319 @@
+//! How a request moves: the domain decides, and everything that follows mechanically follows here.
+//!
+//! The outbox has a row exactly while a request is pending; its error record is open exactly while
+//! it is parked; billing gets a reply when the domain says so; what waited behind it gets its turn;
+//! one journal line and one log event tell of it. No other file writes `requests.state`, except
+//! the insert of a birth, which uses the same pieces.
+
+use rusqlite::params;
+
+use super::errors::Subject;
+use super::rows::{self, Result, Row, row_columns};
+use super::story::{self, With};
+use super::work::{Freed, Work};
+use crate::bridge::Lane;
+use crate::domain::{
+    Entry, ErrorStatus, Event, Failure, Neighbour, Place, Placing, RequestId, State, Step, Tell,
+    Told,
+};
+
+/// How many settled neighbours are asked whether they are newer. They arrive in order but for
+/// late answers, so that the newest few decide.
+macro_rules! settled_max {
+    () => {
+        "8"
+    };
+}
+
+impl Work<'_> {
+    /// Lets an event happen to a request. What moved or stayed, and why, is journalled; a repeated
+    /// reply and a refused command are left to the caller.
+    pub(super) fn take(&mut self, row: &mut Row, event: &Event, with: With<'_>) -> Result<Step> {
+        let step = row.state.on(event, &self.circumstances(row));
+        match &step {
+            Step::Moved { to, tell } => self.enter(row, *to, *tell, (event, with))?,
+            Step::Ignored(why) => {
+                self.note_line(row.seq, &story::of_ignored(event, with, *why), None)?;
+            }
+            Step::Repeated | Step::Refused(_) => {}
+        }
+        Ok(step)
+    }
+
+    /// Lets those go on that waited behind requests which are no longer under way. Called once at
+    /// the end of each change, when every row stands as it will be seen.
+    pub(super) fn release(&mut self) -> Result<()> {
+        const WAITING: &str = "SELECT seq FROM requests \
+             WHERE service_point = ?1 AND state = 0 ORDER BY seq LIMIT 1";
+        const WAITING_SAME: &str = "SELECT seq FROM requests \
+             WHERE sync_request = ?1 AND state = 0 ORDER BY seq DESC LIMIT 1";
+        while let Some(Freed { service_point, sync_request }) = self.freed.pop() {
+            if let Some(id) = &service_point {
+                self.turn(WAITING, id.as_str())?;
+            }
+            if let Some(id) = &sync_request {
+                self.turn(WAITING_SAME, id.as_str())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, sql: &str, key: &str) -> Result<()> {
+        let mut statement = self.statement(sql)?;
+        let seq = statement.query([key])?.next()?.map(|row| row.get(0)).transpose()?;
+        if let Some(seq) = seq {
+            let mut row = self.load(seq)?;
+            self.take(&mut row, &Event::Turn, With::Nothing)?;
+        }
+        Ok(())
+    }
+
+    fn enter(
+        &mut self,
+        row: &mut Row,
+        to: State,
+        tell: Tell,
+        (event, with): (&Event, With<'_>),
+    ) -> Result<()> {
+        let from = row.state;
+        let Placed { to, tell, overtakes } = self.placed(row, to, tell)?;
+        if from == State::Waiting && to == State::Waiting {
+            return Ok(());
+        }
+        let failure = story::failure_of(event);
+        row.state = to;
+        self.fit_outbox(row)?;
+        self.fit_error(row, from, failure, with)?;
+        self.note_line(row.seq, &story::of_move(event, with, &to), Some(&to))?;
+        if tell == Tell::Billing
+            && let Some(told) = self.told(&to, failure, with)?
+        {
+            self.tell(row, &told)?;
+        }
+        self.save(row)?;
+        self.count(Some(&from), &to);
+        self.log(row, failure);
+        if from.is_under_way() && !to.is_under_way() {
+            self.freed.push(Freed {
+                service_point: row.service_point.clone(),
+                sync_request: row.sync_request.clone(),
+            });
+        }
+        self.overtake(&overtakes, row.id)
+    }
+
+    /// The newer one's place is taken by nobody else: the older ones step aside.
+    pub(super) fn overtake(&mut self, overtaken: &[RequestId], by: RequestId) -> Result<()> {
+        for id in overtaken {
+            if let Some(mut older) = self.find(*id)? {
+                self.take(&mut older, &Event::Overtaken { by }, With::Nothing)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Places what is about to be pending among those of its service point.
+    fn placed(&self, row: &Row, to: State, tell: Tell) -> Result<Placed> {
+        let stays = Placed { to, tell, overtakes: Vec::new() };
+        let State::Pending { .. } = to else { return Ok(stays) };
+        let Placing { place, overtakes } = Placing::of(&row.revision, &self.neighbours(row)?);
+        Ok(match place {
+            Place::Next => Placed { overtakes, ..stays },
+            // It is under way itself, and was so before.
+            Place::Behind if row.state.is_under_way() => Placed { overtakes, ..stays },
+            Place::Behind => Placed { to: State::Waiting, tell: Tell::Nobody, overtakes },
+            Place::TooLate { by } => {
+                Placed { to: State::Superseded { by }, tell: Tell::Billing, overtakes }
+            }
+        })
+    }
+
+    /// The others of the same service point or sync request that can matter, oldest first.
+    pub(super) fn neighbours(&self, row: &Row) -> Result<Vec<Neighbour>> {
+        const OF_SERVICE_POINT: &str = concat!(
+            "SELECT ",
+            row_columns!(),
+            ", o.leased_until_ms FROM requests r LEFT JOIN outbox o ON o.place = r.place
+            WHERE r.seq IN (
+                SELECT seq FROM requests WHERE service_point = ?1 AND state < 4
+                UNION ALL
+                SELECT seq FROM (SELECT seq FROM requests WHERE service_point = ?1 AND state = 4
+                    ORDER BY seq DESC LIMIT ",
+            settled_max!(),
+            ")
+                UNION ALL
+                SELECT seq FROM (SELECT seq FROM requests WHERE service_point = ?1 AND state = 5
+                    ORDER BY seq DESC LIMIT ",
+            settled_max!(),
+            "))"
+        );
+        const OF_SYNC_REQUEST: &str = concat!(
+            "SELECT ",
+            row_columns!(),
+            ", o.leased_until_ms FROM requests r LEFT JOIN outbox o ON o.place = r.place
+            WHERE r.sync_request = ?1 AND r.state < 6"
+        );
+        let mut found = Vec::new();
+        if let Some(id) = &row.service_point {
+            self.collect_neighbours(row, OF_SERVICE_POINT, id.as_str(), &mut found)?;
+        }
+        if let Some(id) = &row.sync_request {
+            self.collect_neighbours(row, OF_SYNC_REQUEST, id.as_str(), &mut found)?;
+        }
+        found.sort_unstable_by_key(|(seq, _)| *seq);
+        found.dedup_by_key(|(seq, _)| *seq);
+        Ok(found.into_iter().map(|(_, neighbour)| neighbour).collect())
+    }
+
+    fn collect_neighbours(
+        &self,
+        row: &Row,
+        sql: &str,
+        key: &str,
+        found: &mut Vec<(i64, Neighbour)>,
+    ) -> Result<()> {
+        let mut statement = self.statement(sql)?;
+        let mut rows = statement.query([key])?;
+        while let Some(line) = rows.next()? {
+            let other = Row::read(line)?;
+            if other.seq == row.seq {
+                continue;
+            }
+            // A lease that ran out counts as running: its outcome is not known.
+            let leased: Option<i64> = line.get(20)?;
+            let same = row.sync_request.is_some() && other.sync_request == row.sync_request;
+            let neighbour = Neighbour {
+                id: other.id,
+                revision: other.revision,
+                state: other.state,
+                in_flight: leased.is_some(),
+                same_sync_request: same,
+                arrived_later: other.seq > row.seq,
+            };
+            found.push((other.seq, neighbour));
+        }
+        Ok(())
+    }
+
+    /// Makes the outbox fit the state: a row exactly while the request is pending.
+    pub(super) fn fit_outbox(&self, row: &mut Row) -> Result<()> {
+        let due = match row.state {
+            State::Pending { due, .. } => Some(due.as_millisecond()),
+            State::Waiting
+            | State::Published { .. }
+            | State::Overdue
+            | State::Applied
+            | State::Rejected
+            | State::Parked
+            | State::Superseded { .. }
+            | State::Discarded => None,
+        };
+        row.place = match (row.place, due) {
+            (Some(place), Some(due)) => {
+                self.give_back(place, due)?;
+                Some(place)
+            }
+            (None, Some(due)) => Some(self.put(Lane::Location, row.seq, row.edition, due)?),
+            (Some(place), None) => {
+                self.take_out(place)?;
+                None
+            }
+            (None, None) => None,
+        };
+        Ok(())
+    }
+
+    /// Makes the error record fit the state: open exactly while the request is parked.
+    fn fit_error(
+        &self,
+        row: &mut Row,
+        from: State,
+        failure: Option<&Failure>,
+        with: With<'_>,
+    ) -> Result<()> {
+        let subject = Subject::Request { seq: row.seq };
+        let status = match (row.state, failure) {
+            (State::Parked, Some(failure)) => {
+                row.error = Some(self.open_error(subject, Some(row.seq), failure)?);
+                return Ok(());
+            }
+            (State::Parked, None) => ErrorStatus::Open,
+            (State::Applied | State::Rejected | State::Superseded { .. }, _) => {
+                ErrorStatus::Resolved
+            }
+            (State::Waiting | State::Pending { .. }, _) if from == State::Parked => {
+                ErrorStatus::Retrying
+            }
+            (State::Discarded, _) => ErrorStatus::Discarded,
+            (State::Waiting | State::Pending { .. } | State::Published { .. }, _)
+            | (State::Overdue, _) => return Ok(()),
+        };
+        let Some(error) = row.error else { return Ok(()) };
+        match with {
+            With::Operator(operator) => self.set_error(error, status, Some(operator)),
+            With::Nothing | With::Answer(_) => self.set_error(error, status, None),
+        }
+    }
+
+    /// What billing is told when a request enters a state.
+    fn told(&self, to: &State, failure: Option<&Failure>, with: With<'_>) -> Result<Option<Told>> {
+        Ok(match (to, with) {
+            (State::Applied, With::Answer(answer)) => Some(Told::Applied(answer.keys.clone())),
+            (State::Rejected, With::Answer(answer)) => {
+                Some(Told::Rejected(answer.exceptions.clone()))
+            }
+            (State::Parked, _) => failure.cloned().map(Told::Parked),
+            (State::Superseded { by }, _) => {
+                let newer = self.find(*by)?;
+                Some(Told::Superseded { by: newer.and_then(|newer| newer.sync_request) })
+            }
+            (State::Discarded, With::Operator(operator)) => {
+                Some(Told::Discarded { reason: operator.reason.clone() })
+            }
+            (_, With::Nothing | With::Answer(_) | With::Operator(_)) => None,
+        })
+    }
+
+    /// Makes the reply, unless a later request of the same sync request answers for it.
+    pub(super) fn tell(&self, row: &mut Row, told: &Told) -> Result<()> {
+        const LATER: &str = "SELECT 1 FROM requests WHERE sync_request = ?1 AND seq > ?2 LIMIT 1";
+        let Some(sync_request) = row.sync_request.clone() else { return Ok(()) };
+        if self.statement(LATER)?.exists(params![sync_request.as_str(), row.seq])? {
+            let entry =
+                Entry::new("unreplied", "a later request of the same sync request answers for it");
+            return self.note_line(row.seq, &entry, None);
+        }
+        self.make_reply(row, sync_request, told)
+    }
+
+    /// The one log event of a change of state.
+    pub(super) fn log(&self, row: &Row, failure: Option<&Failure>) {
+        let sync_request = row.sync_request.as_ref().map(tracing::field::display);
+        let service_point = row.service_point.as_ref().map(tracing::field::display);
+        if let (State::Parked, Some(failure)) = (&row.state, failure) {
+            tracing::warn!(
+                request.id = %row.id,
+                sync_request.id = sync_request,
+                service_point.id = service_point,
+                error.id = row.error,
+                failure.code = failure.code.as_str(),
+                "request is parked"
+            );
+        } else {
+            tracing::info!(
+                request.id = %row.id,
+                sync_request.id = sync_request,
+                service_point.id = service_point,
+                "request is {}",
+                rows::STATES[usize::from(rows::state_code(&row.state))]
+            );
+        }
+    }
+}
+
+/// Where a move leads once its place is known.
+struct Placed {
+    to: State,
+    tell: Tell,
+    overtakes: Vec<RequestId>,
+}

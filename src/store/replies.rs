@@ -1,0 +1,248 @@
+//! Replies to billing: their bytes are fixed when they are made; each is delivered in its own time.
+
+use rusqlite::{OptionalExtension as _, params};
+
+use super::errors::Subject;
+use super::rows::{self, Result, Row};
+use super::story;
+use super::work::{Work, gone};
+use crate::bridge::Lane;
+use crate::bridge::ports::Handover;
+use crate::domain::{
+    Entry, ErrorStatus, Failure, MessageId, Reply, RequestId, SyncRequestId, Told,
+};
+
+/// A reply as the store moves it.
+pub(super) struct ReplyRow {
+    pub(super) seq: i64,
+    pub(super) request: i64,
+    pub(super) number: u16,
+    pub(super) outcome: String,
+    pub(super) state: ReplyState,
+    pub(super) tries: u32,
+    pub(super) place: Option<i64>,
+    pub(super) error: Option<i64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ReplyState {
+    Pending,
+    Delivered,
+    Parked,
+}
+
+macro_rules! reply_columns {
+    () => {
+        "p.seq, p.request, p.number, p.outcome, p.state, p.tries, p.place, p.error"
+    };
+}
+
+impl Work<'_> {
+    /// Makes a reply and puts it into the outbox.
+    pub(super) fn make_reply(
+        &self,
+        row: &mut Row,
+        sync_request: SyncRequestId,
+        told: &Told,
+    ) -> Result<()> {
+        const ADD: &str = "INSERT INTO replies (request, number, message, outcome, payload, state, \
+             tries, place, made_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?7)";
+        const NEXT: &str = "SELECT coalesce(max(seq), 0) + 1 FROM replies";
+        let reply = Reply { sync_request, told: told.clone() };
+        let bytes = self.context.replies.write(&reply);
+        row.replies = row.replies.saturating_add(1);
+        row.told = Some(told.sign());
+        let message = row.id.reply(row.replies);
+        let payload = self.keep_bytes(&bytes)?;
+        let seq: i64 = self.statement(NEXT)?.query_row([], |row| row.get(0))?;
+        let place = self.put(Lane::Reply, seq, row.replies, self.at())?;
+        self.statement(ADD)?.execute(params![
+            row.seq,
+            row.replies,
+            message.as_uuid().as_bytes(),
+            told.outcome(),
+            payload,
+            place,
+            self.at(),
+        ])?;
+        let detail = format!("{} ({}), message {message}", told.outcome(), told.sign().as_str());
+        self.note_line(row.seq, &Entry { kind: "replied", detail }, None)
+    }
+
+    /// Puts the last reply to a sync request into the outbox once more, under the same message id.
+    /// Tells whether it did: a reply that is on its way or parked is left alone.
+    pub(super) fn repeat_reply(&self, row: &Row) -> Result<bool> {
+        const LAST: &str = concat!(
+            "SELECT ",
+            reply_columns!(),
+            " FROM replies p WHERE p.request = ?1 ORDER BY p.number DESC LIMIT 1"
+        );
+        // If billing corrected the request, the newest one answers for them all.
+        let newest = match &row.sync_request {
+            Some(sync_request) => self.newest(sync_request)?,
+            None => None,
+        };
+        let last = self.one_reply(LAST, [newest.map_or(row.seq, |newest| newest.seq)])?;
+        match last {
+            Some(reply) if reply.state == ReplyState::Delivered => {
+                self.send_reply(reply)?;
+                Ok(true)
+            }
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    /// Puts a reply into the outbox again: the same bytes under the same message id.
+    pub(super) fn send_reply(&self, mut reply: ReplyRow) -> Result<()> {
+        reply.place = Some(self.put(Lane::Reply, reply.seq, reply.number, self.at())?);
+        reply.state = ReplyState::Pending;
+        reply.tries = 0;
+        self.save_reply(&reply)
+    }
+
+    /// A later reply to the same sync request, if there is one: its request.
+    pub(super) fn later_reply(&self, reply: &ReplyRow) -> Result<Option<RequestId>> {
+        const LATER: &str = "SELECT s.id FROM requests r \
+             CROSS JOIN requests s ON s.sync_request = r.sync_request \
+             CROSS JOIN replies p ON p.request = s.seq \
+             WHERE r.seq = ?1 AND p.seq > ?2 ORDER BY p.seq DESC LIMIT 1";
+        let mut statement = self.statement(LATER)?;
+        let mut found = statement.query([reply.request, reply.seq])?;
+        found.next()?.map(|row| rows::request_id(row, 0)).transpose()
+    }
+
+    pub(super) fn finish_reply(&self, seq: i64, handover: Handover) -> Result<()> {
+        let mut reply = self.load_reply(seq)?;
+        match handover {
+            Handover::Confirmed => self.deliver(reply),
+            Handover::Interrupted => match reply.place {
+                Some(place) => self.give_back(place, self.at()),
+                None => Ok(()),
+            },
+            Handover::Failed(failure) => {
+                let policy = self.context.rules.retry;
+                reply.tries += 1;
+                if reply.tries >= policy.tries_max {
+                    self.park_loaded_reply(reply, &failure)?;
+                    return Ok(());
+                }
+                let due = self.now.checked_add(policy.delay(reply.tries)).unwrap_or(self.now);
+                if let Some(place) = reply.place {
+                    self.give_back(place, due.as_millisecond())?;
+                }
+                self.save_reply(&reply)?;
+                let detail = format!("{}; next try at {due}", story::sentence(&failure));
+                self.note_line(reply.request, &Entry { kind: "reply-failed", detail }, None)
+            }
+        }
+    }
+
+    fn deliver(&self, mut reply: ReplyRow) -> Result<()> {
+        if let Some(place) = reply.place.take() {
+            self.take_out(place)?;
+        }
+        reply.state = ReplyState::Delivered;
+        self.save_reply(&reply)?;
+        if let Some(error) = reply.error {
+            self.set_error(error, ErrorStatus::Resolved, None)?;
+        }
+        let detail = format!("billing's broker has it: {}", reply.outcome);
+        self.note_line(reply.request, &Entry { kind: "delivered", detail }, None)
+    }
+
+    pub(super) fn park_reply(&self, seq: i64, failure: &Failure) -> Result<()> {
+        let reply = self.load_reply(seq)?;
+        self.park_loaded_reply(reply, failure)?;
+        Ok(())
+    }
+
+    fn park_loaded_reply(&self, mut reply: ReplyRow, failure: &Failure) -> Result<i64> {
+        if let Some(place) = reply.place.take() {
+            self.take_out(place)?;
+        }
+        let subject = Subject::Reply { seq: reply.seq };
+        let error = self.open_error(subject, Some(reply.request), failure)?;
+        reply.error = Some(error);
+        reply.state = ReplyState::Parked;
+        self.save_reply(&reply)?;
+        tracing::warn!(error.id = error, failure.code = failure.code.as_str(), "reply is parked");
+        let entry = Entry::new("reply-parked", story::sentence(failure));
+        self.note_line(reply.request, &entry, None)?;
+        Ok(error)
+    }
+
+    /// A reply came back from billing's queue, which it may do before its confirm is recorded.
+    /// None if no reply has this message id; else the error record, if it is parked by this.
+    pub(super) fn return_reply(
+        &self,
+        message: MessageId,
+        failure: &Failure,
+    ) -> Result<Option<Option<i64>>> {
+        const BY_MESSAGE: &str =
+            concat!("SELECT ", reply_columns!(), " FROM replies p WHERE p.message = ?1");
+        const LEASED: &str = "SELECT leased_until_ms IS NOT NULL FROM outbox WHERE place = ?1";
+        let Some(reply) = self.one_reply(BY_MESSAGE, [message.as_uuid().as_bytes()])? else {
+            return Ok(None);
+        };
+        let sent = match (reply.state, reply.place) {
+            (ReplyState::Delivered, _) => true,
+            (ReplyState::Pending, Some(place)) => {
+                self.statement(LEASED)?.query_row([place], |row| row.get(0))?
+            }
+            (ReplyState::Pending | ReplyState::Parked, _) => false,
+        };
+        if !sent {
+            return Ok(Some(None));
+        }
+        self.park_loaded_reply(reply, failure).map(|error| Some(Some(error)))
+    }
+
+    pub(super) fn load_reply(&self, seq: i64) -> Result<ReplyRow> {
+        const BY_SEQ: &str =
+            concat!("SELECT ", reply_columns!(), " FROM replies p WHERE p.seq = ?1");
+        self.one_reply(BY_SEQ, [seq])?.ok_or_else(|| gone("replies", seq))
+    }
+
+    fn one_reply(&self, sql: &str, params: impl rusqlite::Params) -> Result<Option<ReplyRow>> {
+        let found = self.statement(sql)?.query_row(params, |row| {
+            Ok(ReplyRow {
+                seq: row.get(0)?,
+                request: row.get(1)?,
+                number: row.get(2)?,
+                outcome: row.get(3)?,
+                state: reply_state(row.get(4)?),
+                tries: row.get(5)?,
+                place: row.get(6)?,
+                error: row.get(7)?,
+            })
+        });
+        Ok(found.optional()?)
+    }
+
+    fn save_reply(&self, reply: &ReplyRow) -> Result<()> {
+        const SAVE: &str = "UPDATE replies SET state = ?2, tries = ?3, place = ?4, error = ?5, \
+             delivered_at_ms = ?6 WHERE seq = ?1";
+        let (state, delivered) = match reply.state {
+            ReplyState::Pending => (0, None),
+            ReplyState::Delivered => (1, Some(self.at())),
+            ReplyState::Parked => (2, None),
+        };
+        self.statement(SAVE)?.execute(params![
+            reply.seq,
+            state,
+            reply.tries,
+            reply.place,
+            reply.error,
+            delivered
+        ])?;
+        Ok(())
+    }
+}
+
+pub(super) fn reply_state(code: u8) -> ReplyState {
+    match code {
+        0 => ReplyState::Pending,
+        1 => ReplyState::Delivered,
+        _ => ReplyState::Parked,
+    }
+}

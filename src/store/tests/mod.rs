@@ -1,0 +1,6 @@
+//! The promises of the port, told as stories on a store in a file. After each story every
+//! invariant is checked over the whole store.
+
+mod invariants;
+mod stories;
+mod world;
