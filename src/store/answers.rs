@@ -38,8 +38,8 @@ impl Work<'_> {
         match decided {
             Decided::Moved(row) => {
                 self.keep_settled(new, &row)?;
-                let (request, state) = (row.id, row.state.as_str());
-                Ok(Settled::Moved { request, state, sync_request: row.sync_request })
+                let (request, state, trace) = (row.id, row.state.as_str(), self.trace_of(row.seq)?);
+                Ok(Settled::Moved { request, state, sync_request: row.sync_request, trace })
             }
             Decided::Ignored(row, why) => {
                 self.keep_settled(new, &row)?;
@@ -47,6 +47,12 @@ impl Work<'_> {
             }
             Decided::Fails(failure, row) => self.park_answer(new, row.as_ref(), failure),
         }
+    }
+
+    /// The trace context that a request came with.
+    fn trace_of(&self, request: i64) -> Result<Option<String>> {
+        const TRACE: &str = "SELECT trace FROM requests WHERE seq = ?1";
+        Ok(self.statement(TRACE)?.query_row([request], |row| row.get(0))?)
     }
 
     /// Finds whom an answer answers and lets it happen.

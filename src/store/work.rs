@@ -92,6 +92,8 @@ impl<'c> Work<'c> {
             retry: self.context.rules.retry,
             attempted: row.attempted,
             told: row.told,
+            corrected: false,
+            outdated: false,
         }
     }
 
