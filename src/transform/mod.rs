@@ -1,1 +1,39 @@
 //! The message translator: bytes in, bytes or defects out.
+//!
+//! Pure: no async, no clock, no logging. Only [`load`] touches the disk, and only to read the
+//! folder of mappings once. What a message means to the bridge (requests, retries, replies) is
+//! not known here.
+//!
+//! Read in this order, which is the order that a message takes: [`encoding`] makes text of the
+//! bytes, [`xml`] reads it strictly, [`reading`] keeps what the mapping asks for, [`translate`]
+//! applies the [`rule`]s to it and [`write`] writes the result. [`catalog`] holds it all together.
+//! How a mapping becomes those tables: [`toml_tree`], [`path`], [`mapping`], [`load`].
+
+mod answer;
+mod catalog;
+mod check;
+mod diagnostic;
+mod encoding;
+mod load;
+mod mapping;
+mod path;
+mod reading;
+mod reply;
+mod rule;
+mod samples;
+mod source;
+mod target;
+mod toml_tree;
+mod translate;
+mod value_map;
+mod values;
+mod write;
+mod xml;
+
+#[cfg(test)]
+mod tests;
+
+pub use catalog::{Catalog, Translated};
+pub use diagnostic::{LoadErrors, Problem};
+pub use encoding::ContentType;
+pub use xml::Limits;

@@ -1,0 +1,609 @@
+//! A strict XML reader: bounded, without entities, without document types.
+//!
+//! quick-xml finds the tags; this module adds what it leaves open (see its issue tracker and
+//! `docs/mapping.md`): a truncated document, a second root, text outside of the root, control
+//! characters, undeclared prefixes and names that are none are all faults here. Namespaces are
+//! resolved by address, not prefix. Nothing recurses, whatever the depth of the input.
+
+use std::borrow::Cow;
+
+use quick_xml::events::Event as Raw;
+
+use crate::domain::FailureCode;
+
+/// The bounds of what is read. Whatever exceeds one is refused with `TL1003`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Bytes of the whole message.
+    pub body: usize,
+    /// Elements inside each other.
+    pub depth: usize,
+    /// Elements of the whole message.
+    pub elements: usize,
+    /// Attributes of one element, namespace declarations included.
+    pub attributes: usize,
+    /// Bytes of one start tag.
+    pub tag: usize,
+    /// Bytes of text between two tags.
+    pub text: usize,
+    /// Namespace declarations in force at one place.
+    pub namespaces: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 8 << 20,
+            depth: 64,
+            elements: 100_000,
+            attributes: 64,
+            tag: 64 << 10,
+            text: 1 << 20,
+            namespaces: 32,
+        }
+    }
+}
+
+/// Why a document cannot be read, and at which byte of its text.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Fault {
+    pub(super) code: FailureCode,
+    pub(super) at: usize,
+    pub(super) found: Option<String>,
+    pub(super) expected: String,
+}
+
+impl Fault {
+    pub(super) fn new(code: FailureCode, at: usize, expected: String) -> Self {
+        Self { code, at, found: None, expected }
+    }
+
+    pub(super) fn with_found(mut self, found: &str) -> Self {
+        self.found = Some(found.to_owned());
+        self
+    }
+
+    pub(super) fn at(mut self, at: usize) -> Self {
+        self.at = at;
+        self
+    }
+}
+
+/// What stands next in a document. Comments and processing instructions are left out.
+#[derive(Debug)]
+pub(super) enum Event<'a> {
+    Start(Start<'a>),
+    /// Text or a part of it: entities and CDATA sections come as parts of their own.
+    Text {
+        at: usize,
+        text: Cow<'a, str>,
+    },
+    End,
+    /// The document ended as it should.
+    Done,
+}
+
+/// A start tag, also that of an empty element, which is followed by an end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start<'a> {
+    pub(super) local: &'a str,
+    /// The namespace's address, empty for none.
+    pub(super) namespace: &'a str,
+    /// Where the tag begins.
+    pub(super) at: usize,
+    /// Where the content begins.
+    pub(super) content_at: usize,
+}
+
+/// An attribute, its value as written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attribute<'a> {
+    pub(super) name: &'a str,
+    pub(super) raw: &'a str,
+    pub(super) at: usize,
+}
+
+struct Binding<'a> {
+    depth: usize,
+    prefix: &'a str,
+    address: &'a str,
+}
+
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    inner: quick_xml::Reader<&'a [u8]>,
+    limits: Limits,
+    depth: usize,
+    elements: usize,
+    text_run: usize,
+    rooted: bool,
+    /// The last start tag was that of an empty element; its end is due.
+    end_due: bool,
+    bindings: Vec<Binding<'a>>,
+    attributes: Vec<Attribute<'a>>,
+    /// The first character that XML does not allow.
+    bad_character: usize,
+}
+
+const XML_ADDRESS: &str = "http://www.w3.org/XML/1998/namespace";
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str, limits: Limits) -> Self {
+        let mut inner = quick_xml::Reader::from_str(text);
+        inner.config_mut().check_comments = true;
+        Self {
+            text,
+            inner,
+            limits,
+            depth: 0,
+            elements: 0,
+            text_run: 0,
+            rooted: false,
+            end_due: false,
+            bindings: Vec::new(),
+            attributes: Vec::new(),
+            bad_character: first_bad_character(text).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// The attributes of the last start tag, without namespace declarations.
+    pub(super) fn attributes(&self) -> impl Iterator<Item = &Attribute<'a>> {
+        self.attributes.iter().filter(|attribute| binding_prefix(attribute.name).is_none())
+    }
+
+    /// The next event, or the first fault. After a fault the reader must not be used further.
+    pub(super) fn next(&mut self) -> Result<Event<'a>, Fault> {
+        if self.end_due {
+            self.end_due = false;
+            return Ok(self.end());
+        }
+        loop {
+            let at = self.position();
+            let raw = self.inner.read_event().map_err(|error| self.fault_of(at, &error))?;
+            let end = self.position();
+            if end > self.bad_character {
+                return Err(self.bad_character_fault());
+            }
+            let event = match raw {
+                Raw::Start(tag) => self.start(at, tag.name().as_ref().len(), end, 1)?,
+                Raw::Empty(tag) => {
+                    let event = self.start(at, tag.name().as_ref().len(), end, 2)?;
+                    self.end_due = true;
+                    event
+                }
+                Raw::End(_) => self.end(),
+                Raw::Text(_) => match self.characters(at, end)? {
+                    Some(event) => event,
+                    None => continue,
+                },
+                Raw::CData(section) => self.section(at, section.into_inner())?,
+                Raw::GeneralRef(_) => self.reference(at, end)?,
+                Raw::Decl(_) => {
+                    self.declaration(at, end)?;
+                    continue;
+                }
+                Raw::PI(instruction) => {
+                    check_instruction(at, instruction.target())?;
+                    continue;
+                }
+                Raw::Comment(_) => continue,
+                Raw::DocType(_) => return Err(document_type(at)),
+                Raw::Eof => self.done(at)?,
+            };
+            return Ok(event);
+        }
+    }
+
+    fn position(&self) -> usize {
+        usize::try_from(self.inner.buffer_position()).unwrap_or(self.text.len())
+    }
+
+    fn start(
+        &mut self,
+        at: usize,
+        name_length: usize,
+        end: usize,
+        closing: usize,
+    ) -> Result<Event<'a>, Fault> {
+        if self.depth == 0 && self.rooted {
+            return Err(
+                malformed(at, "the end of the document").with_found("a second root element")
+            );
+        }
+        self.rooted = true;
+        self.text_run = 0;
+        self.depth += 1;
+        self.elements += 1;
+        self.check_size(at, self.depth, self.limits.depth, "elements inside each other")?;
+        self.check_size(at, self.elements, self.limits.elements, "elements")?;
+        self.check_size(at, end - at, self.limits.tag, "bytes in a tag")?;
+        let name = &self.text[at + 1..at + 1 + name_length];
+        let attributes_at = at + 1 + name_length;
+        let attributes = &self.text[attributes_at..end - closing];
+        self.attributes.clear();
+        if !attributes.is_empty() {
+            self.read_attributes(attributes_at, attributes)?;
+            self.declare()?;
+        }
+        let (prefix, local) =
+            split_name(name).ok_or_else(|| malformed(at, "an element name").with_found(name))?;
+        let namespace = self.resolve(at, prefix)?;
+        if self.attributes.len() > 1 {
+            self.check_unique()?;
+        }
+        Ok(Event::Start(Start { local, namespace, at, content_at: end }))
+    }
+
+    fn end(&mut self) -> Event<'a> {
+        while self.bindings.last().is_some_and(|binding| binding.depth == self.depth) {
+            self.bindings.pop();
+        }
+        self.depth = self.depth.saturating_sub(1);
+        self.text_run = 0;
+        Event::End
+    }
+
+    fn characters(&mut self, at: usize, end: usize) -> Result<Option<Event<'a>>, Fault> {
+        let raw = &self.text[at..end];
+        if self.depth == 0 {
+            if let Some(offset) = raw.bytes().position(|byte| !is_space(byte)) {
+                let place = if self.rooted { "the end of the document" } else { "a root element" };
+                return Err(malformed(at + offset, place).with_found("text outside of the root"));
+            }
+            return Ok(None);
+        }
+        if let Some(offset) = memchr::memmem::find(raw.as_bytes(), b"]]>") {
+            return Err(malformed(at + offset, "']]&gt;' in text").with_found("]]>"));
+        }
+        self.run(at, raw.len())?;
+        Ok(Some(Event::Text { at, text: normalise_lines(raw) }))
+    }
+
+    fn section(&mut self, at: usize, content: Cow<'a, str>) -> Result<Event<'a>, Fault> {
+        if self.depth == 0 {
+            return Err(malformed(at, "a root element").with_found("a CDATA section"));
+        }
+        self.run(at, content.len())?;
+        let text = match content {
+            Cow::Borrowed(raw) => normalise_lines(raw),
+            Cow::Owned(raw) => Cow::Owned(normalise_lines(&raw).into_owned()),
+        };
+        Ok(Event::Text { at: at + "<![CDATA[".len(), text })
+    }
+
+    fn reference(&mut self, at: usize, end: usize) -> Result<Event<'a>, Fault> {
+        let name = &self.text[at + 1..end - 1];
+        let character = resolve_reference(at, name)?;
+        if self.depth == 0 {
+            return Err(malformed(at, "a root element").with_found("text outside of the root"));
+        }
+        self.run(at, end - at)?;
+        Ok(Event::Text { at, text: Cow::Owned(character.to_string()) })
+    }
+
+    fn run(&mut self, at: usize, length: usize) -> Result<(), Fault> {
+        self.text_run += length;
+        self.check_size(at, self.text_run, self.limits.text, "bytes of text")
+    }
+
+    fn declaration(&mut self, at: usize, end: usize) -> Result<(), Fault> {
+        if at != 0 {
+            return Err(malformed(at, "the XML declaration at the very start"));
+        }
+        let inside = at + "<?xml".len();
+        self.attributes.clear();
+        self.read_attributes(inside, &self.text[inside..end - "?>".len()])?;
+        let known = ["version", "encoding", "standalone"];
+        if let Some(odd) = self.attributes.iter().find(|part| !known.contains(&part.name)) {
+            return Err(malformed(odd.at, "version, encoding or standalone").with_found(odd.name));
+        }
+        match self.attributes.first() {
+            Some(part) if part.name == "version" && part.raw == "1.0" => Ok(()),
+            Some(part) if part.name == "version" => {
+                let expected = "XML version 1.0".to_owned();
+                Err(Fault::new(FailureCode::ForbiddenXml, part.at, expected).with_found(part.raw))
+            }
+            Some(_) | None => Err(malformed(at, "an XML declaration that begins with its version")),
+        }
+    }
+
+    fn done(&self, at: usize) -> Result<Event<'a>, Fault> {
+        if self.depth > 0 {
+            let expected = format!("the end tags of {} open elements", self.depth);
+            return Err(malformed(at, &expected).with_found("the end of the message"));
+        }
+        if !self.rooted {
+            return Err(malformed(at, "a root element").with_found("the end of the message"));
+        }
+        Ok(Event::Done)
+    }
+
+    /// Reads attributes strictly: quick-xml looks at them only when asked, and then forgives much.
+    fn read_attributes(&mut self, at: usize, raw: &'a str) -> Result<(), Fault> {
+        let bytes = raw.as_bytes();
+        let mut next = 0;
+        loop {
+            let spaces = count(&bytes[next..], is_space);
+            if next + spaces == bytes.len() {
+                return Ok(());
+            }
+            if spaces == 0 {
+                return Err(malformed(at + next, "white space in front of an attribute"));
+            }
+            next += spaces;
+            let from = next;
+            next += count(&bytes[next..], |byte| byte != b'=' && !is_space(byte));
+            let name = &raw[from..next];
+            if split_name(name).is_none() {
+                return Err(malformed(at + from, "an attribute name").with_found(name));
+            }
+            next += count(&bytes[next..], is_space);
+            if bytes.get(next) != Some(&b'=') {
+                return Err(malformed(at + next, "= and a value in quotes"));
+            }
+            next += 1;
+            next += count(&bytes[next..], is_space);
+            let quote = bytes.get(next).copied().filter(|byte| matches!(byte, b'"' | b'\''));
+            let Some(length) = quote.and_then(|quote| memchr::memchr(quote, &bytes[next + 1..]))
+            else {
+                return Err(malformed(at + next, "a value in quotes"));
+            };
+            let value = &raw[next + 1..next + 1 + length];
+            check_attribute_value(at + next + 1, value)?;
+            self.attributes.push(Attribute { name, raw: value, at: at + next + 1 });
+            let limit = self.limits.attributes;
+            self.check_size(at + from, self.attributes.len(), limit, "attributes of one element")?;
+            next += length + 2;
+        }
+    }
+
+    /// Puts the namespace declarations of the last start tag in force.
+    fn declare(&mut self) -> Result<(), Fault> {
+        for attribute in &self.attributes {
+            let Some(prefix) = binding_prefix(attribute.name) else { continue };
+            let binding = Binding { depth: self.depth, prefix, address: attribute.raw };
+            if !prefix.is_empty() && attribute.raw.is_empty() {
+                return Err(malformed(attribute.at, "the address of a namespace"));
+            }
+            self.bindings.push(binding);
+        }
+        let at = self.attributes.first().map_or(0, |attribute| attribute.at);
+        self.check_size(at, self.bindings.len(), self.limits.namespaces, "namespace declarations")
+    }
+
+    fn resolve(&self, at: usize, prefix: &'a str) -> Result<&'a str, Fault> {
+        let mut inner_first = self.bindings.iter().rev();
+        match inner_first.find(|binding| binding.prefix == prefix) {
+            Some(binding) => Ok(binding.address),
+            None if prefix.is_empty() => Ok(""),
+            None if prefix == "xml" => Ok(XML_ADDRESS),
+            None => Err(malformed(at, "a prefix that is declared").with_found(prefix)),
+        }
+    }
+
+    fn check_unique(&self) -> Result<(), Fault> {
+        for (index, attribute) in self.attributes.iter().enumerate() {
+            let name = self.expanded(attribute)?;
+            for earlier in &self.attributes[..index] {
+                if earlier.name == attribute.name || self.expanded(earlier)? == name {
+                    let found = format!("{} twice", attribute.name);
+                    return Err(malformed(attribute.at, "each attribute once").with_found(&found));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn expanded(&self, attribute: &Attribute<'a>) -> Result<(&'a str, &'a str), Fault> {
+        match attribute.name.split_once(':') {
+            Some(("xmlns", local)) => Ok(("xmlns", local)),
+            Some((prefix, local)) => Ok((self.resolve(attribute.at, prefix)?, local)),
+            // An attribute without a prefix is in no namespace, not in the default one.
+            None => Ok(("", attribute.name)),
+        }
+    }
+
+    fn check_size(&self, at: usize, size: usize, limit: usize, what: &str) -> Result<(), Fault> {
+        if size <= limit {
+            return Ok(());
+        }
+        Err(Fault::new(FailureCode::TooLarge, at, format!("at most {limit} {what}")))
+    }
+
+    fn bad_character_fault(&self) -> Fault {
+        let character = self.text[self.bad_character..].chars().next().unwrap_or_default();
+        malformed(self.bad_character, "characters that XML allows")
+            .with_found(&format!("U+{:04X}", u32::from(character)))
+    }
+
+    fn fault_of(&self, at: usize, error: &quick_xml::Error) -> Fault {
+        let rest = &self.text.as_bytes()[at.min(self.text.len())..];
+        let opening = &rest[..rest.len().min("<!DOCTYPE".len())];
+        if opening.eq_ignore_ascii_case(b"<!DOCTYPE") {
+            return document_type(at);
+        }
+        if self.bad_character < self.text.len() && self.bad_character <= self.position() {
+            return self.bad_character_fault();
+        }
+        let place = usize::try_from(self.inner.error_position()).unwrap_or(at);
+        malformed(place, &format!("well-formed XML ({error})"))
+    }
+}
+
+fn malformed(at: usize, expected: &str) -> Fault {
+    Fault::new(FailureCode::MalformedXml, at, expected.to_owned())
+}
+
+fn document_type(at: usize) -> Fault {
+    let expected = "no document type declaration".to_owned();
+    Fault::new(FailureCode::ForbiddenXml, at, expected).with_found("<!DOCTYPE")
+}
+
+fn check_instruction(at: usize, target: &str) -> Result<(), Fault> {
+    if target.eq_ignore_ascii_case("xml") || !is_name(target) {
+        return Err(malformed(at, "the name of a processing instruction").with_found(target));
+    }
+    Ok(())
+}
+
+fn check_attribute_value(at: usize, value: &str) -> Result<(), Fault> {
+    if let Some(offset) = memchr::memchr(b'<', value.as_bytes()) {
+        return Err(malformed(at + offset, "&lt; in an attribute").with_found("<"));
+    }
+    let mut rest = value;
+    let mut place = at;
+    while let Some(offset) = memchr::memchr(b'&', rest.as_bytes()) {
+        let Some(length) = memchr::memchr(b';', &rest.as_bytes()[offset..]) else {
+            return Err(malformed(place + offset, "a reference that ends with ;"));
+        };
+        resolve_reference(place + offset, &rest[offset + 1..offset + length])?;
+        rest = &rest[offset + length + 1..];
+        place += offset + length + 1;
+    }
+    Ok(())
+}
+
+/// The value of an attribute: references resolved, white space as the standard has it.
+pub(super) fn attribute_value(raw: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'&', raw.as_bytes()).is_none() && !raw.contains(['\t', '\n', '\r']) {
+        return Cow::Borrowed(raw);
+    }
+    let mut value = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(offset) = rest.find(['&', '\t', '\n', '\r']) {
+        value.push_str(&rest[..offset]);
+        rest = &rest[offset..];
+        if !rest.starts_with('&') {
+            value.push(' ');
+            rest = rest.strip_prefix("\r\n").unwrap_or(&rest[1..]);
+            continue;
+        }
+        let length = rest.find(';').unwrap_or(rest.len() - 1);
+        value.extend(resolve_reference(0, &rest[1..length]));
+        rest = &rest[length + 1..];
+    }
+    value.push_str(rest);
+    Cow::Owned(value)
+}
+
+/// One of the five entities that XML itself has, or a character by number.
+fn resolve_reference(at: usize, name: &str) -> Result<char, Fault> {
+    let number = match name {
+        "amp" => return Ok('&'),
+        "lt" => return Ok('<'),
+        "gt" => return Ok('>'),
+        "quot" => return Ok('"'),
+        "apos" => return Ok('\''),
+        name => name.strip_prefix('#'),
+    };
+    let Some(number) = number else {
+        let shown = format!("&{name};");
+        if !is_name(name) {
+            return Err(malformed(at, "&amp; or the reference of an entity").with_found(&shown));
+        }
+        let expected = "only the entities lt, gt, amp, quot and apos".to_owned();
+        return Err(Fault::new(FailureCode::ForbiddenXml, at, expected).with_found(&shown));
+    };
+    let digits = number.strip_prefix('x').map_or((number, 10), |digits| (digits, 16));
+    let plain = digits.0.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let value = u32::from_str_radix(digits.0, digits.1).ok().filter(|_| plain);
+    value.and_then(char::from_u32).filter(|character| is_allowed(*character)).ok_or_else(|| {
+        malformed(at, "the number of a character that XML allows").with_found(&format!("&{name};"))
+    })
+}
+
+/// Line ends are `\n`, whatever the document uses (XML 1.0, section 2.11).
+fn normalise_lines(raw: &str) -> Cow<'_, str> {
+    match memchr::memchr(b'\r', raw.as_bytes()) {
+        None => Cow::Borrowed(raw),
+        Some(_) => Cow::Owned(raw.replace("\r\n", "\n").replace('\r', "\n")),
+    }
+}
+
+fn count(bytes: &[u8], accept: impl Fn(u8) -> bool) -> usize {
+    bytes.iter().position(|byte| !accept(*byte)).unwrap_or(bytes.len())
+}
+
+/// White space as XML has it, which is less than Unicode's.
+pub(super) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// Whether XML 1.0 allows the character.
+pub(super) fn is_allowed(character: char) -> bool {
+    match character {
+        '\t' | '\n' | '\r' => true,
+        '\u{FFFE}' | '\u{FFFF}' => false,
+        other => other >= ' ',
+    }
+}
+
+/// Finds the first character that XML does not allow, a block at a time.
+fn first_bad_character(text: &str) -> Option<usize> {
+    const BLOCK: usize = 64;
+    let suspicious = |byte: u8| (byte < b' ') & !is_space(byte) | (byte == 0xEF);
+    for (index, block) in text.as_bytes().chunks(BLOCK).enumerate() {
+        if !block.iter().fold(false, |any, byte| any | suspicious(*byte)) {
+            continue;
+        }
+        for (offset, byte) in block.iter().enumerate().filter(|(_, byte)| suspicious(**byte)) {
+            let at = index * BLOCK + offset;
+            // 0xEF only ever begins a character, so that this is a place to cut at.
+            let character = text[at..].chars().next().unwrap_or_default();
+            if *byte < b' ' || !is_allowed(character) {
+                return Some(at);
+            }
+        }
+    }
+    None
+}
+
+/// The prefix that an attribute declares; empty for the default namespace.
+fn binding_prefix(name: &str) -> Option<&str> {
+    let rest = name.strip_prefix("xmlns")?;
+    if rest.is_empty() { Some("") } else { rest.strip_prefix(':') }
+}
+
+/// Splits a qualified name; none if it is no such name.
+fn split_name(name: &str) -> Option<(&str, &str)> {
+    match memchr::memchr(b':', name.as_bytes()) {
+        None => is_name(name).then_some(("", name)),
+        Some(colon) => {
+            let (prefix, local) = (&name[..colon], &name[colon + 1..]);
+            (is_name(prefix) && is_name(local)).then_some((prefix, local))
+        }
+    }
+}
+
+/// Whether the text is a name without a colon (`NCName`).
+pub(super) fn is_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let start = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    match bytes.first() {
+        None => false,
+        Some(first) if name.is_ascii() => start(*first) && bytes.iter().all(|byte| inner(*byte)),
+        Some(_) => {
+            let mut characters = name.chars();
+            let letter = |c: char| if c.is_ascii() { start(c as u8) } else { is_letter(c) };
+            let further = |c: char| {
+                if c.is_ascii() {
+                    inner(c as u8)
+                } else {
+                    is_letter(c)
+                        || matches!(c, '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
+                }
+            };
+            characters.next().is_some_and(letter) && characters.all(further)
+        }
+    }
+}
+
+/// `NameStartChar` of XML 1.0, fifth edition, beyond ASCII.
+fn is_letter(character: char) -> bool {
+    matches!(character,
+        '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}' | '\u{370}'..='\u{37D}'
+        | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}' | '\u{2070}'..='\u{218F}'
+        | '\u{2C00}'..='\u{2FEF}' | '\u{3001}'..='\u{D7FF}' | '\u{F900}'..='\u{FDCF}'
+        | '\u{FDF0}'..='\u{FFFD}' | '\u{10000}'..='\u{EFFFF}')
+}
