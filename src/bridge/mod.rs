@@ -1,10 +1,24 @@
 //! The use cases of the bridge and the ports through which they reach the world.
 //!
 //! Knows `domain`, `transform` and its own ports; knows nothing of lapin, SQL or HTTP. Read in the
-//! order of a message: [`message`], [`ports`], then one file per use case.
+//! order of a message: [`message`] and [`ports`] for the words, then [`intake`] (a request comes
+//! in), [`dispatch`] (what waits goes out), [`answers`] (asset management answers), [`desk`] (what
+//! lands on an error queue), [`sweep`] (what is late), [`operator`] (a person looks and mends),
+//! [`health`] (how it all stands).
 
+pub mod answers;
+pub mod desk;
+pub mod dispatch;
+pub mod health;
+pub mod intake;
 pub mod message;
+pub mod operator;
 pub mod ports;
+pub mod sweep;
+pub mod trace;
+pub mod transforms;
 
-pub use message::{Arrival, HeaderValue, Outgoing, Properties};
-pub use ports::{Handover, Lane, Publisher, Store, StoreError};
+pub use health::Health;
+pub use message::{Arrival, HeaderValue, Outgoing, Properties, What, header};
+pub use ports::{Clock, Handler, Handover, Lane, Leased, Publisher, Store, StoreError};
+pub use transforms::Transforms;

@@ -1,0 +1,325 @@
+//! What waits goes out: leased, published as a window, recorded (Guaranteed Delivery). One loop
+//! for each lane; it takes no input and reads the store, so that work and recovery take one path.
+//!
+//! An outage of the other side is nobody's failure: the lane pauses, tries with one message at a
+//! time, and goes on by itself. Only an outage longer than `unreachable.park_after` parks what
+//! waits and what arrives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::health::{Health, LaneHealth};
+use super::message::What;
+use super::operator::Operations;
+use super::ports::{Clock, Handover, Lane, Leased, Operator, Outage, Publisher, Store, StoreError};
+use super::trace::{Span, Step, TraceParent, Tracer};
+use crate::domain::{Failure, FailureClass};
+
+/// Wakes the loops of the lanes. A poke only shortens the wait: the loops read the store anyway.
+#[derive(Clone, Default)]
+pub struct Pokes {
+    pub location: Arc<Notify>,
+    pub reply: Arc<Notify>,
+    pub note: Arc<Notify>,
+}
+
+impl Pokes {
+    /// Wakes every lane.
+    pub fn all(&self) {
+        self.location.notify_one();
+        self.reply.notify_one();
+        self.note.notify_one();
+    }
+
+    /// The one of a lane.
+    pub fn of(&self, lane: Lane) -> &Arc<Notify> {
+        match lane {
+            Lane::Location => &self.location,
+            Lane::Reply => &self.reply,
+            Lane::Note => &self.note,
+        }
+    }
+}
+
+/// How long an outage may last before what waits is parked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ParkAfter {
+    /// After this long; zero means at once.
+    After(SignedDuration),
+    /// Never: it waits as long as it takes.
+    Never,
+}
+
+/// Who takes up again what an outage parked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Release {
+    /// An operator.
+    Manual,
+    /// The bridge, when the other side is back.
+    Auto,
+}
+
+/// The limits of a lane.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Limits {
+    /// How many messages are published before their confirms are awaited.
+    pub window: u32,
+    /// How long a lease lasts; longer than a confirm may take.
+    pub lease: SignedDuration,
+    /// How often the store is read when nobody pokes.
+    pub poll: Duration,
+    /// The longest wait between two tries while the other side is away.
+    pub retry_max: Duration,
+    pub park_after: ParkAfter,
+    pub release: Release,
+}
+
+/// How many messages one round parks or releases.
+const PARK_CHUNK: u32 = 500;
+
+/// The loop of one lane.
+pub struct Dispatch {
+    pub lane: Lane,
+    pub store: Arc<dyn Store>,
+    pub publisher: Arc<dyn Publisher>,
+    pub operations: Arc<Operations>,
+    pub clock: Arc<dyn Clock>,
+    pub tracer: Arc<dyn Tracer>,
+    pub pokes: Pokes,
+    pub health: Arc<Health>,
+    pub limits: Limits,
+}
+
+/// What a round leaves to do.
+enum Next {
+    /// There may be more.
+    Again,
+    /// Nothing waits.
+    Idle,
+    /// The other side is away: wait longer each time.
+    BackOff,
+}
+
+impl Dispatch {
+    /// Runs until the stop; a window that is out is finished first.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), StoreError> {
+        let mut outage = self.store.outage(self.lane).await?;
+        let mut failures = 0_u32;
+        while !stop.is_cancelled() {
+            let wait = match self.round(&mut outage).await {
+                Ok(Next::Again) => {
+                    failures = 0;
+                    continue;
+                }
+                Ok(Next::Idle) => {
+                    failures = 0;
+                    self.limits.poll
+                }
+                Ok(Next::BackOff) => {
+                    failures = failures.saturating_add(1);
+                    back_off(failures, self.limits.retry_max)
+                }
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    self.health.store_failed(&error);
+                    tracing::error!(lane = self.lane.as_str(), %error, "the store failed");
+                    back_off(failures, self.limits.retry_max)
+                }
+            };
+            let poked = async {
+                self.pokes.of(self.lane).notified().await;
+                // While the other side is away a poke must not turn the wait into a spin.
+                if failures > 0 {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = poked => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// One bounded round: lease, publish, record.
+    async fn round(&self, outage: &mut Option<Outage>) -> Result<Next, StoreError> {
+        if let Err(failure) = self.publisher.open().await {
+            return self.unreachable(outage, failure).await;
+        }
+        let limit = if outage.is_some() { 1 } else { self.limits.window };
+        let began_at = self.clock.now();
+        let until = began_at.checked_add(self.limits.lease).unwrap_or(Timestamp::MAX);
+        let leased = self.store.lease(self.lane, limit, until).await?;
+        self.health.store_works();
+        if leased.is_empty() {
+            return self.nothing_waits(outage).await;
+        }
+        let results = self.publisher.publish(&leased).await;
+        let (handovers, failure) = judge(&leased, &results);
+        self.count(&results);
+        self.trace(&leased, &results, began_at);
+        self.store.finish(self.lane, handovers).await?;
+        match failure {
+            Some(failure) if results.iter().all(Result::is_err) => {
+                self.unreachable(outage, failure).await
+            }
+            Some(_) | None => {
+                self.reachable(outage).await?;
+                Ok(Next::Again)
+            }
+        }
+    }
+
+    /// Nothing to try it with: a lane that is out asks the broker instead.
+    async fn nothing_waits(&self, outage: &mut Option<Outage>) -> Result<Next, StoreError> {
+        if outage.is_some() {
+            match self.publisher.probe().await {
+                Ok(()) => self.reachable(outage).await?,
+                Err(failure) => return self.unreachable(outage, failure).await,
+            }
+        } else {
+            self.health.lane(self.lane, LaneHealth::Open);
+        }
+        Ok(Next::Idle)
+    }
+
+    /// The other side is away: pause, and park when it has lasted too long.
+    async fn unreachable(
+        &self,
+        outage: &mut Option<Outage>,
+        failure: Failure,
+    ) -> Result<Next, StoreError> {
+        let now = self.clock.now();
+        if outage.is_none() {
+            let new = Outage { since: now, failure: failure.clone() };
+            self.store.set_outage(self.lane, Some(new.clone())).await?;
+            tracing::warn!(
+                lane = self.lane.as_str(),
+                failure.code = failure.code.as_str(),
+                "paused: {}",
+                failure.detail
+            );
+            *outage = Some(new);
+        }
+        let since = outage.as_ref().map_or(now, |outage| outage.since);
+        self.health.lane(self.lane, LaneHealth::Out { since, failure: failure.clone() });
+        if self.lasted_too_long(now.duration_since(since)) {
+            while self.store.park(self.lane, &failure, PARK_CHUNK).await? == PARK_CHUNK {}
+            self.pokes.reply.notify_one();
+            self.pokes.note.notify_one();
+        }
+        Ok(Next::BackOff)
+    }
+
+    fn lasted_too_long(&self, lasted: SignedDuration) -> bool {
+        match self.limits.park_after {
+            ParkAfter::After(limit) => lasted >= limit,
+            ParkAfter::Never => false,
+        }
+    }
+
+    /// The other side is there (again).
+    async fn reachable(&self, outage: &mut Option<Outage>) -> Result<(), StoreError> {
+        self.health.lane(self.lane, LaneHealth::Open);
+        let Some(over) = outage.take() else { return Ok(()) };
+        self.store.set_outage(self.lane, None).await?;
+        let lasted = self.clock.now().duration_since(over.since);
+        tracing::info!(lane = self.lane.as_str(), "resumed after {lasted:#}");
+        if self.limits.release == Release::Auto {
+            self.release(over.since).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes up again what the outage parked.
+    async fn release(&self, since: Timestamp) -> Result<(), StoreError> {
+        let bridge = Operator {
+            name: "tieline".to_owned(),
+            reason: "the other side is reachable again (unreachable.release = \"auto\")".to_owned(),
+        };
+        loop {
+            let ids = self.store.parked_by_outage(self.lane, since, PARK_CHUNK).await?;
+            if ids.is_empty() {
+                return Ok(());
+            }
+            let done = self.operations.retry(&bridge, &ids).await?;
+            if done.done == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn count(&self, results: &[Result<(), Failure>]) {
+        let confirmed = results.iter().filter(|result| result.is_ok()).count() as u64;
+        let failed = results.len() as u64 - confirmed;
+        let lane = self.lane.as_str();
+        metrics::counter!("tieline_messages_published_total", "lane" => lane, "result" => "confirmed")
+            .increment(confirmed);
+        metrics::counter!("tieline_messages_published_total", "lane" => lane, "result" => "failed")
+            .increment(failed);
+    }
+
+    fn trace(&self, leased: &[Leased], results: &[Result<(), Failure>], began_at: Timestamp) {
+        if !self.tracer.is_on() {
+            return;
+        }
+        for (one, result) in leased.iter().zip(results) {
+            let (step, request) = match &one.message.what {
+                What::Location { request, .. } => (Step::PublishLocation, request),
+                What::Reply { request, .. } => (Step::PublishReply, request),
+                What::Note { .. } => continue,
+            };
+            let parent = one.message.trace.as_deref().and_then(|text| text.parse().ok());
+            let span = Span {
+                step,
+                parent: parent.unwrap_or_else(|| TraceParent::of_request(*request)),
+                began_at,
+                attributes: &[
+                    ("messaging.system", "rabbitmq".to_owned()),
+                    ("messaging.message.id", one.message.message_id.to_string()),
+                    ("tieline.request.id", request.to_string()),
+                    ("tieline.confirmed", result.is_ok().to_string()),
+                ],
+            };
+            self.tracer.record(&span);
+        }
+    }
+}
+
+/// What the results of a window mean for each message of it. When others went through, a refused
+/// message is at fault itself and counted; when none did, the lane is out and nobody is.
+fn judge(
+    leased: &[Leased],
+    results: &[Result<(), Failure>],
+) -> (Vec<(i64, Handover)>, Option<Failure>) {
+    let some_went_through = results.iter().any(Result::is_ok);
+    let mut first = None;
+    let handovers = leased.iter().zip(results).map(|(one, result)| {
+        let handover = match result {
+            Ok(()) => Handover::Confirmed,
+            Err(failure) => {
+                first.get_or_insert_with(|| failure.clone());
+                // In doubt means that the connection was lost: that is never the message's fault.
+                if some_went_through && failure.code.class() != FailureClass::InDoubt {
+                    Handover::Failed(failure.clone())
+                } else {
+                    Handover::Interrupted
+                }
+            }
+        };
+        (one.place, handover)
+    });
+    let handovers = handovers.collect();
+    (handovers, first)
+}
+
+/// 0.2 s, doubling with each failure in a row.
+fn back_off(failures: u32, max: Duration) -> Duration {
+    let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+    Duration::from_millis(200).saturating_mul(doubled).min(max)
+}
