@@ -25,17 +25,9 @@ pub enum SettingsError {
     #[error("read settings file {}: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     /// The file has a mistake.
-    #[error("settings file {name}: {message}")]
-    Syntax {
-        name: String,
-        message: String,
-        #[source_code]
-        source_code: miette::NamedSource<String>,
-        #[label("here")]
-        at: Option<miette::SourceSpan>,
-        #[help]
-        help: Option<String>,
-    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Syntax(Box<Mistake>),
     /// A value does not fit, in the file or in the environment.
     #[error("setting {key}: {message}")]
     #[diagnostic(help("in the environment the key is written TIELINE__SECTION__KEY"))]
@@ -46,6 +38,20 @@ pub enum SettingsError {
     /// Two settings do not go together.
     #[error("setting {key}: {message}")]
     Contradiction { key: &'static str, message: String },
+}
+
+/// A mistake in the settings file, shown at its place.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("settings file {name}: {message}")]
+pub struct Mistake {
+    name: String,
+    message: String,
+    #[source_code]
+    source_code: miette::NamedSource<String>,
+    #[label("here")]
+    at: Option<miette::SourceSpan>,
+    #[help]
+    help: Option<String>,
 }
 
 /// Reads the settings: the named file, or `tieline.toml` if it is there, then the environment.
@@ -59,6 +65,14 @@ pub fn load(file: Option<&Path>) -> Result<Settings, SettingsError> {
         Err(source) => return Err(SettingsError::Read { path, source }),
     };
     from_text(&text, &path.display().to_string(), environment())
+}
+
+/// The name of the user at the keyboard, for the journal.
+#[expect(clippy::disallowed_methods, reason = "this module is the one that reads the environment")]
+pub fn user_name() -> String {
+    let named = ["TIELINE_OPERATOR", "LOGNAME", "USER"].into_iter();
+    let name = named.filter_map(|key| std::env::var(key).ok()).find(|name| !name.is_empty());
+    name.unwrap_or_else(|| "unknown".to_owned())
 }
 
 fn environment() -> config::Environment {
@@ -92,13 +106,13 @@ fn syntax(error: &toml::de::Error, text: &str, name: &str) -> SettingsError {
     let help = message
         .starts_with("unknown field")
         .then(|| "tieline.example.toml lists every setting with its default".to_owned());
-    SettingsError::Syntax {
+    SettingsError::Syntax(Box::new(Mistake {
         name: name.to_owned(),
         message,
         source_code: miette::NamedSource::new(name, text.to_owned()),
         at: error.span().map(Into::into),
         help,
-    }
+    }))
 }
 
 #[cfg(test)]
@@ -162,11 +176,9 @@ mod tests {
     #[test]
     fn a_mistake_in_the_file_is_shown_at_its_line() {
         let error = read("[answer]\ntimeout = \"5m\"\ntimout = 3\n", &[]).unwrap_err();
-        let SettingsError::Syntax { message, at: Some(at), .. } = &error else {
-            panic!("{error:?}");
-        };
-        assert!(message.contains("unknown field `timout`"), "{message}");
-        assert_eq!(at.offset(), 24);
+        let SettingsError::Syntax(mistake) = &error else { panic!("{error:?}") };
+        assert!(mistake.message.contains("unknown field `timout`"), "{mistake}");
+        assert_eq!(mistake.at.map(|at| at.offset()), Some(24));
     }
 
     #[test]

@@ -167,6 +167,11 @@ impl Secret {
         self.0.expose_secret()
     }
 
+    /// The text, still hidden.
+    pub fn secret(&self) -> &SecretString {
+        &self.0
+    }
+
     /// The text with the password replaced.
     pub fn shown(&self) -> String {
         let text = self.expose();

@@ -1,0 +1,517 @@
+//! What the bridge is made of.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tokio::task::JoinSet;
+
+use super::clock::SystemClock;
+use super::shutdown::{Asked, Signals, Stop};
+use super::telemetry;
+use super::two_sided::TwoSided;
+use crate::amqp::{self, Endpoint, Topology};
+use crate::bridge::answers::Answers;
+use crate::bridge::desk::QueueDesk;
+use crate::bridge::dispatch::{self, Dispatch, ParkAfter, Pokes, Release};
+use crate::bridge::health::Check;
+use crate::bridge::intake::Intake;
+use crate::bridge::operator::Operations;
+use crate::bridge::ports::Rules;
+use crate::bridge::sweep::Sweep;
+use crate::bridge::trace::Tracer;
+use crate::bridge::{Clock, Handler, Health, Lane, Publisher, Store, StoreError, Transforms};
+use crate::config::{Declare, Patience, ReleaseMode, Settings};
+use crate::domain::{Leg, RetryPolicy};
+use crate::store::{self, Role, Sqlite};
+use crate::transform::{Catalog, LoadErrors};
+
+/// How often the loops read the store when nobody pokes them: what the command line put there is
+/// seen after this time at the latest.
+const POLL: Duration = Duration::from_millis(250);
+
+/// How often what is late is looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// The names of the two sides.
+const BILLING: &str = "billing";
+const ASSETS: &str = "asset management";
+
+/// Why the bridge could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Mappings(LoadErrors),
+    #[error(transparent)]
+    Topology(#[from] amqp::TopologyError),
+    #[error(transparent)]
+    Endpoint(#[from] amqp::EndpointError),
+    /// The broker is away, or its queues are missing or unsafe.
+    #[error("{0}")]
+    Broker(String),
+    #[error("setting http.listen: {0}")]
+    Http(String),
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::TelemetryError),
+    #[error("listen to signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Why the bridge stopped without being asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("task '{task}' ended by itself: {why}")]
+    Ended { task: &'static str, why: String },
+}
+
+/// What every command works with that looks into the store.
+pub struct Workshop {
+    pub store: Arc<dyn Store>,
+    pub transforms: Arc<Transforms>,
+    pub operations: Arc<Operations>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Workshop {
+    /// Opens the store and the mappings.
+    pub fn open(settings: &Settings, role: Role) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let transforms = Arc::new(Transforms::new(catalog(settings)?));
+        let store: Arc<dyn Store> =
+            Arc::new(open_store(settings, Arc::clone(&clock), Arc::clone(&transforms), role)?);
+        let operations =
+            Operations { store: Arc::clone(&store), transforms: Arc::clone(&transforms) };
+        Ok(Self { store, transforms, operations: Arc::new(operations), clock })
+    }
+}
+
+/// Opens the store alone.
+pub fn open_store(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    transforms: Arc<Transforms>,
+    role: Role,
+) -> Result<Sqlite, StoreError> {
+    let place = store::Settings::from_url(&settings.store.url)?;
+    Sqlite::open(&place, clock, rules(settings), transforms, role)
+}
+
+/// The mappings: those of the settings, else those of the folder `transforms`, else the built-in
+/// ones.
+pub fn catalog(settings: &Settings) -> Result<Catalog, StartError> {
+    let loaded = match folder(settings) {
+        Some(folder) => Catalog::load(folder),
+        None => Catalog::built_in(),
+    };
+    Ok(loaded.map_err(StartError::Mappings)?.with_limits(crate::transform::Limits {
+        body: settings.limits.body_bytes,
+        depth: settings.limits.depth,
+        elements: settings.limits.elements,
+        attributes: settings.limits.attributes,
+        text: settings.limits.text_bytes,
+        ..crate::transform::Limits::default()
+    }))
+}
+
+/// The folder of the mappings, if one is named or there.
+pub fn folder(settings: &Settings) -> Option<&Path> {
+    let here = Path::new("transforms");
+    settings.transforms.folder.as_deref().or_else(|| here.is_dir().then_some(here))
+}
+
+/// The topology: that of the settings, else `queues/topology.toml`, else the built-in one.
+pub fn topology(settings: &Settings) -> Result<Topology, StartError> {
+    let here = Path::new("queues/topology.toml");
+    match settings.queues.topology.as_deref().or_else(|| here.is_file().then_some(here)) {
+        Some(path) => Ok(Topology::load(path)?),
+        None => Ok(Topology::built_in()),
+    }
+}
+
+/// The brokers of both sides; often one and the same.
+pub struct Sides {
+    pub billing: Endpoint,
+    pub assets: Endpoint,
+    /// Whether they are the same broker and vhost.
+    pub same: bool,
+}
+
+impl Sides {
+    /// Reads the addresses.
+    pub fn of(settings: &Settings) -> Result<Self, StartError> {
+        let amqp = &settings.amqp;
+        let endpoint = |name, url: Option<&crate::config::Secret>| {
+            let url = url.unwrap_or(&amqp.url);
+            Endpoint::new(name, url.secret())
+                .map(|endpoint| endpoint.with_connect_timeout(amqp.connect_timeout.unsigned()))
+        };
+        Ok(Self {
+            billing: endpoint(BILLING, amqp.billing_url.as_ref())?,
+            assets: endpoint(ASSETS, amqp.assets_url.as_ref())?,
+            same: amqp.billing_url.as_ref().unwrap_or(&amqp.url)
+                == amqp.assets_url.as_ref().unwrap_or(&amqp.url),
+        })
+    }
+}
+
+impl Sides {
+    /// Which queues are on which broker.
+    pub fn roles(&self) -> Vec<(&Endpoint, &'static [amqp::Role])> {
+        const OF_BILLING: &[amqp::Role] =
+            &[amqp::Role::Request, amqp::Role::Reply, amqp::Role::RequestErrors];
+        const OF_ASSETS: &[amqp::Role] =
+            &[amqp::Role::Location, amqp::Role::Answer, amqp::Role::AnswerErrors];
+        if self.same {
+            return vec![(&self.billing, &amqp::Role::ALL)];
+        }
+        vec![(&self.billing, OF_BILLING), (&self.assets, OF_ASSETS)]
+    }
+}
+
+fn rules(settings: &Settings) -> Rules {
+    Rules {
+        retry: RetryPolicy {
+            tries_max: settings.retry.tries_max,
+            delay_min: settings.retry.delay_min.signed(),
+            delay_max: settings.retry.delay_max.signed(),
+        },
+        answer_timeout: settings.answer.timeout.signed(),
+    }
+}
+
+/// The bridge, ready to run.
+pub struct Bridge {
+    settings: Settings,
+    workshop: Workshop,
+    topology: Topology,
+    sides: Sides,
+    tracer: Arc<dyn Tracer>,
+    provider: Option<SdkTracerProvider>,
+    http: Option<tokio::net::TcpListener>,
+    metrics: Option<PrometheusHandle>,
+    health: Arc<Health>,
+    pokes: Pokes,
+}
+
+impl Bridge {
+    /// Opens everything that must be there at the start; what is missing is said at once.
+    pub async fn start(
+        settings: &Settings,
+        metrics: Option<PrometheusHandle>,
+    ) -> Result<Self, StartError> {
+        let workshop = Workshop::open(settings, Role::Bridge)?;
+        let topology = topology(settings)?;
+        let sides = Sides::of(settings)?;
+        ready_queues(settings, &topology, &sides).await?;
+        let (tracer, provider) = telemetry::tracer(&settings.telemetry)?;
+        Ok(Self {
+            settings: settings.clone(),
+            workshop,
+            topology,
+            sides,
+            tracer,
+            provider,
+            http: listener(&settings.http.listen).await?,
+            metrics,
+            health: Arc::default(),
+            pokes: Pokes::default(),
+        })
+    }
+
+    /// The store and the mappings, for a view beside the bridge.
+    pub fn workshop(&self) -> &Workshop {
+        &self.workshop
+    }
+
+    /// Runs until it is stopped: starts every task, then waits. A task that ends by itself stops
+    /// the others.
+    pub async fn run(mut self, stop: Stop) -> Result<(), RunError> {
+        let mut tasks = Tasks::default();
+        let consumers = self.consume(&mut tasks, &stop);
+        self.dispatch(&mut tasks, &stop);
+        self.sweep(&mut tasks, &stop);
+        self.serve(&mut tasks, &stop, consumers);
+        tracing::info!(
+            mapping = self.workshop.transforms.current().digest(),
+            store = self.settings.store.url,
+            "tieline runs"
+        );
+        let ended = tasks.wait(&stop).await;
+        if let Some(provider) = self.provider.take() {
+            // Blocks until the last spans have left, so not on a thread of the runtime.
+            drop(tokio::task::spawn_blocking(move || provider.shutdown()).await);
+        }
+        tracing::info!("tieline has stopped");
+        ended
+    }
+
+    /// The consumers: requests, answers, and the desks of both error queues.
+    fn consume(
+        &self,
+        tasks: &mut Tasks,
+        stop: &Stop,
+    ) -> Vec<(String, Arc<amqp::consumer::Health>)> {
+        let intake = Intake {
+            store: Arc::clone(&self.workshop.store),
+            transforms: Arc::clone(&self.workshop.transforms),
+            tracer: Arc::clone(&self.tracer),
+            clock: Arc::clone(&self.workshop.clock),
+            pokes: self.pokes.clone(),
+        };
+        let answers = Answers {
+            store: Arc::clone(&self.workshop.store),
+            transforms: Arc::clone(&self.workshop.transforms),
+            tracer: Arc::clone(&self.tracer),
+            clock: Arc::clone(&self.workshop.clock),
+            pokes: self.pokes.clone(),
+            user: self.settings.answer.user.clone(),
+        };
+        let mut legs: Vec<(&'static str, amqp::Role, &Endpoint, Arc<dyn Handler>)> = vec![
+            ("requests", amqp::Role::Request, &self.sides.billing, Arc::new(intake)),
+            ("answers", amqp::Role::Answer, &self.sides.assets, Arc::new(answers)),
+        ];
+        if self.settings.errors.desk {
+            let desk = |leg| -> Arc<dyn Handler> {
+                Arc::new(QueueDesk {
+                    store: Arc::clone(&self.workshop.store),
+                    transforms: Arc::clone(&self.workshop.transforms),
+                    pokes: self.pokes.clone(),
+                    leg,
+                })
+            };
+            let errors = &self.sides.billing;
+            legs.push(("request desk", amqp::Role::RequestErrors, errors, desk(Leg::Request)));
+            let errors = &self.sides.assets;
+            legs.push(("answer desk", amqp::Role::AnswerErrors, errors, desk(Leg::Answer)));
+        }
+        let limits = amqp::consumer::Settings {
+            prefetch: self.settings.amqp.prefetch,
+            batch_max: self.settings.amqp.batch as usize,
+        };
+        let mut health = Vec::new();
+        for (name, role, endpoint, handler) in legs {
+            let queue = self.topology.queue(role);
+            let consumer = amqp::Consumer::new(endpoint.clone(), queue, limits);
+            health.push((format!("consumer {queue}"), consumer.health()));
+            let soft = stop.soft.clone();
+            tasks.spawn(name, async move {
+                consumer.run(handler, soft).await;
+                Ok::<(), StoreError>(())
+            });
+        }
+        health
+    }
+
+    /// The lanes: locations, replies, notes.
+    fn dispatch(&self, tasks: &mut Tasks, stop: &Stop) {
+        for lane in [Lane::Location, Lane::Reply, Lane::Note] {
+            let dispatch = Dispatch {
+                lane,
+                store: Arc::clone(&self.workshop.store),
+                publisher: self.publisher(lane),
+                operations: Arc::clone(&self.workshop.operations),
+                clock: Arc::clone(&self.workshop.clock),
+                tracer: Arc::clone(&self.tracer),
+                pokes: self.pokes.clone(),
+                health: Arc::clone(&self.health),
+                limits: self.limits(),
+            };
+            tasks.spawn(lane.as_str(), dispatch.run(stop.soft.clone()));
+        }
+    }
+
+    fn publisher(&self, lane: Lane) -> Arc<dyn Publisher> {
+        let settings = amqp::publisher::Settings {
+            confirm_timeout: self.settings.amqp.confirm_timeout.unsigned(),
+        };
+        let publisher = |endpoint: &Endpoint| -> Arc<dyn Publisher> {
+            Arc::new(amqp::Publisher::new(endpoint.clone(), self.topology.clone(), lane, settings))
+        };
+        match lane {
+            Lane::Location => publisher(&self.sides.assets),
+            Lane::Reply => publisher(&self.sides.billing),
+            Lane::Note if self.sides.same => publisher(&self.sides.billing),
+            Lane::Note => Arc::new(TwoSided {
+                billing: publisher(&self.sides.billing),
+                assets: publisher(&self.sides.assets),
+            }),
+        }
+    }
+
+    fn limits(&self) -> dispatch::Limits {
+        let unreachable = &self.settings.unreachable;
+        let confirm = self.settings.amqp.confirm_timeout.signed();
+        dispatch::Limits {
+            window: self.settings.amqp.window,
+            // A lease must outlive the longest publish; a dead process's leases are given up at
+            // the next start anyway.
+            lease: confirm.saturating_mul(4),
+            poll: POLL,
+            retry_max: unreachable.retry_max.unsigned(),
+            park_after: match unreachable.park_after {
+                Patience::For(span) => ParkAfter::After(span.signed()),
+                Patience::Never => ParkAfter::Never,
+            },
+            release: match unreachable.release {
+                ReleaseMode::Manual => Release::Manual,
+                ReleaseMode::Auto => Release::Auto,
+            },
+        }
+    }
+
+    fn sweep(&self, tasks: &mut Tasks, stop: &Stop) {
+        let sweep = Sweep {
+            store: Arc::clone(&self.workshop.store),
+            pokes: self.pokes.clone(),
+            health: Arc::clone(&self.health),
+            every: SWEEP,
+        };
+        tasks.spawn("sweep", sweep.run(stop.soft.clone()));
+    }
+
+    fn serve(
+        &mut self,
+        tasks: &mut Tasks,
+        stop: &Stop,
+        consumers: Vec<(String, Arc<amqp::consumer::Health>)>,
+    ) {
+        let Some(listener) = self.http.take() else { return };
+        let metrics = self.metrics.clone();
+        let pages = crate::http::Pages {
+            health: Arc::clone(&self.health),
+            connections: Arc::new(move || consumers.iter().map(connection).collect()),
+            metrics: Arc::new(move || metrics.as_ref().map(|m| m.render()).unwrap_or_default()),
+        };
+        let soft = stop.soft.clone();
+        tasks.spawn("http", crate::http::serve(listener, pages, soft.cancelled_owned()));
+    }
+}
+
+/// Reads the mappings again when SIGHUP comes, and stops when SIGTERM or SIGINT comes. A new
+/// mapping with a mistake is refused, and the one in force stays.
+pub async fn obey(
+    mut signals: Signals,
+    settings: Settings,
+    transforms: Arc<Transforms>,
+    stop: Stop,
+) {
+    loop {
+        let asked = tokio::select! {
+            asked = signals.next() => asked,
+            () = stop.hard.cancelled() => return,
+        };
+        match asked {
+            Asked::Reload => reload(&settings, &transforms),
+            Asked::Stop if stop.soft.is_cancelled() => {
+                tracing::warn!("asked to stop twice; what is under way is cut short");
+                stop.hard.cancel();
+            }
+            Asked::Stop => {
+                tracing::info!("asked to stop; what is under way is finished first");
+                stop.soft.cancel();
+            }
+        }
+    }
+}
+
+fn reload(settings: &Settings, transforms: &Transforms) {
+    match catalog(settings) {
+        Ok(catalog) => {
+            let new = catalog.digest().to_owned();
+            let old = transforms.swap(catalog);
+            tracing::info!(before = old.digest(), now = new, "the mappings were read again");
+        }
+        Err(error) => tracing::error!(
+            now = transforms.current().digest(),
+            "the mappings were not taken, those before stay in force: {error}"
+        ),
+    }
+}
+
+/// How a consumer's connection stands.
+fn connection((name, health): &(String, Arc<amqp::consumer::Health>)) -> Check {
+    let facts = health.facts();
+    let ok = facts.connected_since.is_some();
+    let detail = match (&facts.trouble, ok) {
+        (_, true) => format!("connected, generation {}", facts.generation),
+        (Some(trouble), false) => trouble.clone(),
+        (None, false) => "not connected yet".to_owned(),
+    };
+    Check { name: name.clone(), ok, detail }
+}
+
+/// Declares what is missing. Without the permission to declare, what is there must do.
+async fn ready_queues(
+    settings: &Settings,
+    topology: &Topology,
+    sides: &Sides,
+) -> Result<(), StartError> {
+    for (endpoint, roles) in sides.roles() {
+        if settings.queues.declare == Declare::Missing {
+            match topology.declare(endpoint, roles).await {
+                Ok(_) => {}
+                Err(error) if endpoint.name() == ASSETS => {
+                    tracing::warn!("asset management's queues were not looked at: {error}");
+                    continue;
+                }
+                Err(error) => return Err(StartError::Broker(error.to_string())),
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn listener(listen: &str) -> Result<Option<tokio::net::TcpListener>, StartError> {
+    if listen.is_empty() {
+        return Ok(None);
+    }
+    let address: SocketAddr = listen.parse().map_err(|_| {
+        StartError::Http(format!("found '{listen}', expected an address such as 127.0.0.1:9420"))
+    })?;
+    let bound = crate::http::bind(address).await;
+    bound.map(Some).map_err(|error| StartError::Http(format!("listen on {listen}: {error}")))
+}
+
+/// The tasks of the bridge, by name.
+#[derive(Default)]
+struct Tasks(JoinSet<(&'static str, Result<(), String>)>);
+
+impl Tasks {
+    fn spawn<E: std::fmt::Display + Send + 'static>(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        self.0.spawn(async move { (name, task.await.map_err(|error| error.to_string())) });
+    }
+
+    /// Waits for the stop and then for every task; or for the first that ends by itself.
+    async fn wait(mut self, stop: &Stop) -> Result<(), RunError> {
+        let mut outcome = Ok(());
+        loop {
+            let ended = tokio::select! {
+                ended = self.0.join_next() => ended,
+                () = stop.hard.cancelled() => {
+                    self.0.shutdown().await;
+                    return outcome;
+                }
+            };
+            let Some(ended) = ended else { return outcome };
+            let (task, why) = match ended {
+                Ok((task, Ok(()))) => (task, "it returned".to_owned()),
+                Ok((task, Err(why))) => (task, why),
+                Err(error) => ("?", error.to_string()),
+            };
+            if !stop.soft.is_cancelled() {
+                tracing::error!(task, "ended by itself: {why}");
+                outcome = Err(RunError::Ended { task, why });
+                stop.soft.cancel();
+            }
+        }
+    }
+}
