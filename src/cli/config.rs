@@ -1,0 +1,36 @@
+//! `tieline config`: the settings in force.
+
+use std::path::Path;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::exit::{Exit, Failed};
+use super::output;
+
+#[derive(Subcommand, Debug)]
+pub enum Config {
+    /// Say whether file and environment make good settings.
+    Check,
+    /// Show the settings in force, passwords hidden.
+    Show {
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the command.
+pub fn run(command: &Config, file: Option<&Path>) -> Result<Exit, Failed> {
+    let settings = crate::config::load(file)?;
+    match command {
+        Config::Check => output::line("the settings are good"),
+        Config::Show { json: true } => output::json(&json!(settings)),
+        Config::Show { json: false } => {
+            let text = toml::to_string(&settings);
+            output::line(
+                text.map_err(|error| Failed::usage(format!("show the settings: {error}")))?,
+            );
+        }
+    }
+    Ok(Exit::Done)
+}

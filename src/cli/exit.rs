@@ -1,0 +1,71 @@
+//! Exit codes and how errors become them.
+
+use std::process::ExitCode;
+
+use crate::bridge::StoreError;
+use crate::config::SettingsError;
+
+/// How a command ended. The numbers are part of the contract with scripts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// Everything was done.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// The command line was wrong.
+    Usage = 2,
+    /// Some was done, some was not.
+    Partly = 3,
+    /// The settings, the topology file or the mappings are wrong.
+    Settings = 10,
+    /// The broker is not there or refuses.
+    Broker = 11,
+    /// The store is not there or refuses.
+    Store = 12,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error at the edge: what to print, and how to exit.
+#[derive(Debug)]
+pub struct Failed {
+    pub exit: Exit,
+    pub report: miette::Report,
+}
+
+impl Failed {
+    /// An error with a help sentence.
+    pub fn new(exit: Exit, message: impl std::fmt::Display, help: impl Into<String>) -> Self {
+        Self { exit, report: miette::miette!(help = help.into(), "{message}") }
+    }
+
+    /// A wrong command line.
+    pub fn usage(message: impl std::fmt::Display) -> Self {
+        Self { exit: Exit::Usage, report: miette::miette!("{message}") }
+    }
+}
+
+impl From<SettingsError> for Failed {
+    fn from(error: SettingsError) -> Self {
+        Self { exit: Exit::Settings, report: error.into() }
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            // A cause that the text ends with already says nothing new.
+            if !text.ends_with(&cause.to_string()) {
+                text = format!("{text}: {cause}");
+            }
+            source = cause.source();
+        }
+        Self { exit: Exit::Store, report: miette::miette!("{text}") }
+    }
+}
