@@ -9,7 +9,7 @@ use super::work::Work;
 use crate::bridge::ports::{NewAnswer, Settled};
 use crate::domain::{
     Answer, AnswerId, AnswerReference, ErrorId, ErrorStatus, Event, Failure, FailureCode, Ignored,
-    Step,
+    Step, SyncRequestId,
 };
 
 /// What comes of an answer that was read.
@@ -198,7 +198,7 @@ impl Work<'_> {
         Ok(self.statement(ADD)?.insert(params![
             new.id.as_uuid().as_bytes(),
             row.map(|row| row.seq),
-            named.map(|id| id.as_str()),
+            named.map(SyncRequestId::as_str),
             answer.map(|answer| rows::verdict_code(answer.verdict)),
             payload,
             new.trace,

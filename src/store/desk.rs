@@ -20,7 +20,7 @@ impl Work<'_> {
                 self.location_came_back(request, message, failure)
             }
             TakenIn::Returned { message, about: Returned::Reply, failure } => {
-                self.reply_came_back(message, &failure)
+                self.return_reply(message, &failure)
             }
             TakenIn::Request { request, failure } => self.take_in_request(*request, failure),
             TakenIn::Answer { answer, failure } => self.take_in_answer(&answer, failure),
@@ -46,14 +46,6 @@ impl Work<'_> {
             (Step::Moved { .. } | Step::Repeated | Step::Ignored(_) | Step::Refused(_), _) => {
                 TookIn::Known
             }
-        })
-    }
-
-    fn reply_came_back(&mut self, message: MessageId, failure: &Failure) -> Result<TookIn> {
-        Ok(match self.return_reply(message, failure)? {
-            None => TookIn::Unknown,
-            Some(None) => TookIn::Known,
-            Some(Some(error)) => TookIn::Opened(ErrorId(error)),
         })
     }
 

@@ -104,15 +104,12 @@ fn filter(query: &ErrorQuery) -> Filter {
         }
     }
     if let Some(group) = &query.group {
-        match group.split_once(':') {
-            Some((code, rule)) => {
-                filter.with("e.code = ?", code.to_owned());
-                filter.with("e.rule = ?", rule.to_owned());
-            }
-            None => {
-                filter.with("e.code = ?", group.clone());
-                filter.also("e.rule IS NULL");
-            }
+        if let Some((code, rule)) = group.split_once(':') {
+            filter.with("e.code = ?", code.to_owned());
+            filter.with("e.rule = ?", rule.to_owned());
+        } else {
+            filter.with("e.code = ?", group.clone());
+            filter.also("e.rule IS NULL");
         }
     }
     if let Some(code) = &query.code {

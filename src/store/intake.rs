@@ -1,15 +1,17 @@
 //! `Store::record`: requests enter once.
 
+use jiff::Timestamp;
 use rusqlite::params;
 
 use super::errors::Subject;
+use super::moves::log;
 use super::rows::{self, Result, Row};
 use super::story::{self, With};
 use super::work::Work;
 use crate::bridge::ports::{NewRequest, Recorded};
 use crate::domain::{
-    Entry, ErrorId, Event, Failure, FailureCode, Place, Placing, RequestId, State, Step, Told,
-    Translation,
+    Entry, ErrorId, Event, Failure, FailureCode, Place, Placing, RequestId, ServicePointId, State,
+    Step, SyncRequestId, Told, Translation,
 };
 
 impl Work<'_> {
@@ -40,9 +42,10 @@ impl Work<'_> {
         let step = self.take(&mut row, &Event::Resent { translates }, With::Nothing)?;
         let repeated = step == Step::Repeated && self.repeat_reply(&row)?;
         if step == Step::Repeated {
-            let detail = match repeated {
-                true => "billing sent it again: it gets its last reply once more",
-                false => "billing sent it again",
+            let detail = if repeated {
+                "billing sent it again: it gets its last reply once more"
+            } else {
+                "billing sent it again"
             };
             self.note_line(row.seq, &Entry::new("resent", detail), None)?;
         }
@@ -70,7 +73,7 @@ impl Work<'_> {
         self.insert(&row, new)?;
         self.tell_birth(&mut row, new, &translation)?;
         self.count(None, &row.state);
-        self.log(&row, translation.as_ref().err());
+        log(&row, translation.as_ref().err());
         self.overtake(&overtakes, row.id)?;
         let error = row.error.map(ErrorId);
         Ok(Recorded::New { state: row.state.as_str(), error, superseded: overtakes })
@@ -110,10 +113,10 @@ impl Work<'_> {
         self.statement(ADD)?.execute(params![
             row.seq,
             row.id.as_uuid().as_bytes(),
-            row.sync_request.as_ref().map(|id| id.as_str()),
-            row.service_point.as_ref().map(|id| id.as_str()),
+            row.sync_request.as_ref().map(SyncRequestId::as_str),
+            row.service_point.as_ref().map(ServicePointId::as_str),
             row.revision.version.map(u64::cast_signed),
-            row.revision.created_at.map(|at| at.as_millisecond()),
+            row.revision.created_at.map(Timestamp::as_millisecond),
             state.code,
             state.date,
             state.by.as_ref().map(uuid::Uuid::as_bytes),
@@ -198,10 +201,10 @@ impl Work<'_> {
              version = ?4, created_at_ms = ?5 WHERE seq = ?1";
         self.statement(SAVE)?.execute(params![
             row.seq,
-            row.sync_request.as_ref().map(|id| id.as_str()),
-            row.service_point.as_ref().map(|id| id.as_str()),
+            row.sync_request.as_ref().map(SyncRequestId::as_str),
+            row.service_point.as_ref().map(ServicePointId::as_str),
             row.revision.version.map(u64::cast_signed),
-            row.revision.created_at.map(|at| at.as_millisecond()),
+            row.revision.created_at.map(Timestamp::as_millisecond),
         ])?;
         Ok(())
     }

@@ -92,7 +92,7 @@ impl Work<'_> {
         }
         self.save(row)?;
         self.count(Some(&from), &to);
-        self.log(row, failure);
+        log(row, failure);
         if from.is_under_way() && !to.is_under_way() {
             self.freed.push(Freed {
                 service_point: row.service_point.clone(),
@@ -245,8 +245,10 @@ impl Work<'_> {
                 ErrorStatus::Retrying
             }
             (State::Discarded, _) => ErrorStatus::Discarded,
-            (State::Waiting | State::Pending { .. } | State::Published { .. }, _)
-            | (State::Overdue, _) => return Ok(()),
+            (
+                State::Waiting | State::Pending { .. } | State::Published { .. } | State::Overdue,
+                _,
+            ) => return Ok(()),
         };
         let Some(error) = row.error else { return Ok(()) };
         match with {
@@ -285,30 +287,6 @@ impl Work<'_> {
         }
         self.make_reply(row, sync_request, told)
     }
-
-    /// The one log event of a change of state.
-    pub(super) fn log(&self, row: &Row, failure: Option<&Failure>) {
-        let sync_request = row.sync_request.as_ref().map(tracing::field::display);
-        let service_point = row.service_point.as_ref().map(tracing::field::display);
-        if let (State::Parked, Some(failure)) = (&row.state, failure) {
-            tracing::warn!(
-                request.id = %row.id,
-                sync_request.id = sync_request,
-                service_point.id = service_point,
-                error.id = row.error,
-                failure.code = failure.code.as_str(),
-                "request is parked"
-            );
-        } else {
-            tracing::info!(
-                request.id = %row.id,
-                sync_request.id = sync_request,
-                service_point.id = service_point,
-                "request is {}",
-                rows::STATES[usize::from(rows::state_code(&row.state))]
-            );
-        }
-    }
 }
 
 /// Where a move leads once its place is known.
@@ -316,4 +294,28 @@ struct Placed {
     to: State,
     tell: Tell,
     overtakes: Vec<RequestId>,
+}
+
+/// The one log event of a change of state.
+pub(super) fn log(row: &Row, failure: Option<&Failure>) {
+    let sync_request = row.sync_request.as_ref().map(tracing::field::display);
+    let service_point = row.service_point.as_ref().map(tracing::field::display);
+    if let (State::Parked, Some(failure)) = (&row.state, failure) {
+        tracing::warn!(
+            request.id = %row.id,
+            sync_request.id = sync_request,
+            service_point.id = service_point,
+            error.id = row.error,
+            failure.code = failure.code.as_str(),
+            "request is parked"
+        );
+    } else {
+        tracing::info!(
+            request.id = %row.id,
+            sync_request.id = sync_request,
+            service_point.id = service_point,
+            "request is {}",
+            rows::STATES[usize::from(rows::state_code(&row.state))]
+        );
+    }
 }

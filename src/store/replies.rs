@@ -7,9 +7,9 @@ use super::rows::{self, Result, Row};
 use super::story;
 use super::work::{Work, gone};
 use crate::bridge::Lane;
-use crate::bridge::ports::Handover;
+use crate::bridge::ports::{Handover, TookIn};
 use crate::domain::{
-    Entry, ErrorStatus, Failure, MessageId, Reply, RequestId, SyncRequestId, Told,
+    Entry, ErrorId, ErrorStatus, Failure, MessageId, Reply, RequestId, SyncRequestId, Told,
 };
 
 /// A reply as the store moves it.
@@ -172,17 +172,12 @@ impl Work<'_> {
     }
 
     /// A reply came back from billing's queue, which it may do before its confirm is recorded.
-    /// None if no reply has this message id; else the error record, if it is parked by this.
-    pub(super) fn return_reply(
-        &self,
-        message: MessageId,
-        failure: &Failure,
-    ) -> Result<Option<Option<i64>>> {
+    pub(super) fn return_reply(&self, message: MessageId, failure: &Failure) -> Result<TookIn> {
         const BY_MESSAGE: &str =
             concat!("SELECT ", reply_columns!(), " FROM replies p WHERE p.message = ?1");
         const LEASED: &str = "SELECT leased_until_ms IS NOT NULL FROM outbox WHERE place = ?1";
         let Some(reply) = self.one_reply(BY_MESSAGE, [message.as_uuid().as_bytes()])? else {
-            return Ok(None);
+            return Ok(TookIn::Unknown);
         };
         let sent = match (reply.state, reply.place) {
             (ReplyState::Delivered, _) => true,
@@ -192,9 +187,9 @@ impl Work<'_> {
             (ReplyState::Pending | ReplyState::Parked, _) => false,
         };
         if !sent {
-            return Ok(Some(None));
+            return Ok(TookIn::Known);
         }
-        self.park_loaded_reply(reply, failure).map(|error| Some(Some(error)))
+        self.park_loaded_reply(reply, failure).map(|error| TookIn::Opened(ErrorId(error)))
     }
 
     pub(super) fn load_reply(&self, seq: i64) -> Result<ReplyRow> {

@@ -1,6 +1,9 @@
 //! The promises of the port, told as stories on a store in a file. After each story every
 //! invariant is checked over the whole store.
 
+mod files;
 mod invariants;
+mod odd_pairs;
+mod operators;
 mod stories;
 mod world;

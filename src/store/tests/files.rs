@@ -1,0 +1,245 @@
+//! Crashes, second processes, schemas: the store as a file.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::invariants::check_invariants;
+use super::world::{
+    PlainReplies, StoppedClock, World, answer_naming, away, order, request, rules, untranslatable,
+};
+use crate::bridge::ports::{Clock, Handover, Lane, Outage, Recorded, Settled, Store as _};
+use crate::domain::{Command, ErrorId, Verdict};
+use crate::store::open::{MIGRATIONS, migrate_with};
+use crate::store::{Role, Settings, Sqlite, migrate};
+
+#[tokio::test]
+async fn a_crash_after_the_publish_publishes_again_under_the_same_id_and_bytes() {
+    let mut world = World::new();
+    let new = request("1001", "SP-1", 1);
+    world.record(new.clone()).await;
+    let before = world.lease(Lane::Location).await;
+    world.restart();
+    let after = world.lease(Lane::Location).await;
+    assert_eq!(before[0].message, after[0].message);
+    world.restart();
+    let settled = world.answer(answer_naming("1001", Verdict::Positive)).await;
+    assert!(matches!(settled, Settled::Moved { .. }), "the answer came before the second publish");
+    assert!(world.lease(Lane::Location).await.is_empty());
+
+    let before = world.lease(Lane::Reply).await;
+    world.restart();
+    let after = world.lease(Lane::Reply).await;
+    assert_eq!(before[0].message, after[0].message);
+    world.check();
+}
+
+#[tokio::test]
+async fn a_crash_before_the_delivery_is_settled_finds_it_known() {
+    let mut world = World::new();
+    let new = request("1001", "SP-1", 1);
+    world.record(new.clone()).await;
+    world.restart();
+    assert!(matches!(world.record(new).await, Recorded::Known { state: "pending", .. }));
+    assert_eq!(world.lease(Lane::Location).await.len(), 1);
+    world.check();
+}
+
+#[tokio::test]
+async fn what_was_answered_by_the_store_is_on_the_disk() {
+    let world = World::new();
+    let mut requests = Vec::new();
+    for n in 0..20 {
+        let new = request(&format!("{n}"), &format!("SP-{n}"), 1);
+        world.record(new.clone()).await;
+        requests.push(new);
+    }
+    // The power goes: what the file and its log say at this moment is all that remains.
+    let remains = tempfile::tempdir().unwrap();
+    let path = remains.path().join("store.db");
+    std::fs::copy(world.path(), &path).unwrap();
+    let mut log = world.path().into_os_string();
+    log.push("-wal");
+    std::fs::copy(log, remains.path().join("store.db-wal")).unwrap();
+    let clock: Arc<dyn Clock> = StoppedClock::new();
+    let settings = Settings::new(&path);
+    let store =
+        Sqlite::open(&settings, clock, rules(), Arc::new(PlainReplies), Role::Bridge).unwrap();
+    for new in requests {
+        assert!(store.request(new.id).await.unwrap().is_some());
+    }
+    check_invariants(&Connection::open(path).unwrap());
+}
+
+#[tokio::test]
+async fn an_outage_is_remembered() {
+    let mut world = World::new();
+    assert_eq!(world.store().outage(Lane::Location).await.unwrap(), None);
+    let outage = Outage { since: world.now(), failure: away() };
+    world.store().set_outage(Lane::Location, Some(outage.clone())).await.unwrap();
+    world.restart();
+    assert_eq!(world.store().outage(Lane::Location).await.unwrap(), Some(outage));
+    assert_eq!(world.store().outage(Lane::Reply).await.unwrap(), None);
+    world.store().set_outage(Lane::Location, None).await.unwrap();
+    assert_eq!(world.store().outage(Lane::Location).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn two_bridges_cannot_share_a_store() {
+    let world = World::new();
+    let refused = world.open(Role::Bridge).err().unwrap().to_string();
+    let owner = format!("process {} has it open as a bridge", std::process::id());
+    assert!(refused.contains(&owner), "{refused}");
+    assert!(refused.contains("store.db.lock"), "{refused}");
+    assert!(migrate(&Settings::new(world.path())).is_err(), "nor is it migrated meanwhile");
+}
+
+#[tokio::test]
+async fn an_operator_works_beside_the_bridge_and_takes_no_lease_back() {
+    let world = World::new();
+    world.record(request("1001", "SP-1", 1)).await;
+    let leased = world.lease(Lane::Location).await;
+    let operator = world.open(Role::Operator).unwrap();
+    let bad = untranslatable("1002", "SP-2", 1);
+    world.record(bad.clone()).await;
+    let somebody = super::world::somebody();
+    let discard = vec![order(ErrorId(1), Command::Discard)];
+    let (ordered, recorded) = tokio::join!(
+        operator.order(&somebody, discard),
+        world.store().record(vec![request("1003", "SP-3", 1)])
+    );
+    ordered.unwrap();
+    recorded.unwrap();
+    assert_eq!(world.state(bad.id).await, "discarded");
+    let more = world.lease(Lane::Location).await;
+    assert_eq!(more.len(), 1, "the first is leased still");
+    world.finish(Lane::Location, &leased, &Handover::Confirmed).await;
+    drop(operator);
+    world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_write_at_the_same_time() {
+    let world = World::new();
+    let operator = world.open(Role::Operator).unwrap();
+    let write = async |store: &Sqlite, side: &str| {
+        for n in 0..50 {
+            let new = untranslatable(&format!("{side}{n}"), &format!("SP-{side}-{n}"), 1);
+            store.record(vec![new]).await.unwrap();
+        }
+    };
+    tokio::join!(write(world.store(), "A"), write(&operator, "B"));
+    let counts = world.store().counts().await.unwrap();
+    assert!(counts.requests.contains(&("parked", 100)), "{counts:?}");
+    world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callers_are_committed_together_and_each_is_answered() {
+    let world = World::new();
+    let callers = (0..200).map(|n| {
+        let new = request(&format!("{n}"), &format!("SP-{n}"), 1);
+        async { (new.id, world.record(new).await) }
+    });
+    for (id, recorded) in futures_util::future::join_all(callers).await {
+        assert!(matches!(recorded, Recorded::New { state: "pending", .. }));
+        assert_eq!(world.state(id).await, "pending");
+    }
+    assert_eq!(world.lease(Lane::Location).await.len(), 100);
+    world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_fails_undoes_itself_and_no_other() {
+    let world = World::new();
+    let broken = request("1002", "SP-2", 1);
+    world.record(broken.clone()).await;
+    {
+        // A hand in the store: a time that no clock shows.
+        let connection = Connection::open(world.path()).unwrap();
+        let spoil = "UPDATE requests SET date_ms = 9223372036854775807 WHERE sync_request = '1002'";
+        connection.execute(spoil, []).unwrap();
+    }
+    let (bad, good) = tokio::join!(
+        world.store().record(vec![request("1003", "SP-3", 1), broken]),
+        world.store().record(vec![request("1001", "SP-1", 1)])
+    );
+    assert!(bad.unwrap_err().to_string().contains("out of range"));
+    good.unwrap();
+    assert_eq!(world.state(request("1001", "SP-1", 1).id).await, "pending");
+    let undone = world.store().request(request("1003", "SP-3", 1).id).await.unwrap();
+    assert!(undone.is_none(), "a batch is recorded as a whole or not at all");
+    world.check();
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::new(folder.path().join("store.db"));
+    migrate(&settings).unwrap();
+    Connection::open(&settings.path).unwrap().pragma_update(None, "user_version", 7).unwrap();
+    for role in [Role::Bridge, Role::Operator] {
+        let clock: Arc<dyn Clock> = StoppedClock::new();
+        let opened = Sqlite::open(&settings, clock, rules(), Arc::new(PlainReplies), role);
+        let why = opened.err().unwrap().to_string();
+        let known = MIGRATIONS.len();
+        let said = format!("the store has schema 7, this tieline knows {known}");
+        assert!(why.contains(&said), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn an_older_schema_is_migrated_with_what_it_holds() {
+    let world = World::new();
+    let new = request("1001", "SP-1", 1);
+    world.record(new.clone()).await;
+    let settings = Settings::new(world.path());
+    let World { folder, store, .. } = world;
+    drop(store);
+    let next: Vec<_> =
+        MIGRATIONS.iter().copied().chain(["ALTER TABLE requests ADD COLUMN colour TEXT"]).collect();
+    let migrated = migrate_with(&settings, &next).unwrap();
+    assert_eq!(migrated.to, migrated.from + 1);
+    assert_eq!(migrate_with(&settings, &next).unwrap().from, migrated.to, "once");
+    let connection = Connection::open(&settings.path).unwrap();
+    let held: i64 = connection
+        .query_row("SELECT count(*) FROM requests WHERE colour IS NULL", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(held, 1);
+    check_invariants(&connection);
+    drop(folder);
+}
+
+#[test]
+fn a_migration_that_fails_leaves_the_store_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::new(folder.path().join("store.db"));
+    let known = migrate(&settings).unwrap().to;
+    let broken: Vec<_> = MIGRATIONS
+        .iter()
+        .copied()
+        .chain(["CREATE TABLE extra (a); INSERT INTO nowhere VALUES (1)"])
+        .collect();
+    assert!(migrate_with(&settings, &broken).is_err());
+    assert_eq!(migrate(&settings).unwrap().from, known);
+    let connection = Connection::open(&settings.path).unwrap();
+    assert!(connection.prepare("SELECT * FROM extra").is_err());
+}
+
+#[test]
+fn an_operator_makes_no_store_and_a_foreign_file_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::new(folder.path().join("store.db"));
+    let open = |role| {
+        let clock: Arc<dyn Clock> = StoppedClock::new();
+        let opened = Sqlite::open(&settings, clock, rules(), Arc::new(PlainReplies), role);
+        opened.err().unwrap().to_string()
+    };
+    assert!(open(Role::Operator).contains("there is no store"));
+    assert!(!settings.path.exists());
+    let foreign = Connection::open(&settings.path).unwrap();
+    foreign.execute_batch("CREATE TABLE songs (title)").unwrap();
+    assert!(open(Role::Bridge).contains("not a store of tieline"));
+    assert!(Settings::from_url("postgres://x").is_err());
+    assert_eq!(Settings::from_url("sqlite:/a/b").unwrap().path, std::path::Path::new("/a/b"));
+}
