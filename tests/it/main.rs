@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod amqp;
+mod architecture;
 mod docs;
 mod golden;
 mod lifecycle;
