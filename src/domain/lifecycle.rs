@@ -157,7 +157,8 @@ pub enum Step {
         /// Whether billing hears of it.
         tell: Tell,
     },
-    /// It stays, and billing gets its last reply once more, under the same message id.
+    /// It stays, and billing gets the last reply about its sync request once more, under the same
+    /// message id; if it was corrected since, that is the correction's.
     Repeated,
     /// It stays; counted and journalled.
     Ignored(Ignored),
@@ -166,14 +167,13 @@ pub enum Step {
 }
 
 impl Step {
-    /// The same step without a word to billing. To billing, a sync request is one record: after its
+    /// The same step with nothing new for billing. To billing, a sync request is one record: after its
     /// correction is under way, a positive reply about what it said before would end the record,
     /// and a negative one would fail it.
     pub(super) fn unheard(self) -> Self {
         match self {
             Self::Moved { to, .. } => Self::Moved { to, tell: Tell::Nobody },
-            Self::Repeated => Self::Ignored(Ignored::AlreadySettled),
-            Self::Ignored(_) | Self::Refused(_) => self,
+            Self::Repeated | Self::Ignored(_) | Self::Refused(_) => self,
         }
     }
 }

@@ -216,7 +216,7 @@ impl World {
                 request.told = told.or(request.told);
                 told.map_or(state.clone(), |sign| format!("{state}; told {}", sign.as_str()))
             }
-            Step::Repeated => match self.requests[at].told {
+            Step::Repeated => match self.last_told(at) {
                 Some(sign) => format!("repeated; told {} again", sign.as_str()),
                 None => "repeated; nothing was told".to_owned(),
             },
@@ -224,6 +224,13 @@ impl World {
             Step::Refused(why) => format!("refused: {}", self.refused(*why)),
         };
         self.log.push(format!("{} {reaction}", self.requests[at].name));
+    }
+
+    /// What billing last heard about the sync request of a request.
+    fn last_told(&self, at: usize) -> Option<Sign> {
+        let request = &self.requests[at];
+        let newest = self.requests.iter().rfind(|other| same_sync_request(request, other));
+        newest.map_or(request.told, |newest| newest.told)
     }
 
     /// Lets the next one go when this one no longer holds the line.
