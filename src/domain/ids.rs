@@ -181,7 +181,6 @@ impl MessageId {
     }
 
     /// The edition of the asset location that carried this id.
-    #[expect(clippy::cast_possible_truncation, reason = "masked to the 16 bits of an edition")]
     pub fn edition(self) -> u16 {
         (self.0.as_u128() & EDITION_MASK) as u16
     }

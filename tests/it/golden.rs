@@ -12,7 +12,7 @@ pub(crate) fn path(relative: &str) -> PathBuf {
 /// The text of a file in the repository.
 pub(crate) fn read(relative: &str) -> String {
     let path = path(relative);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display())).unwrap()
 }
 
 /// The names in a folder of the repository, sorted.

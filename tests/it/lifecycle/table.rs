@@ -184,11 +184,15 @@ fn the_table_in_the_docs_is_what_the_code_does() {
 fn table() -> String {
     let states = states();
     let mut text = String::from("| event |");
-    states.iter().for_each(|state| write!(text, " {} |", state.as_str()).unwrap());
+    for state in &states {
+        write!(text, " {} |", state.as_str()).unwrap();
+    }
     writeln!(text, "\n|---|{}", "---|".repeat(states.len())).unwrap();
     for (name, event) in events() {
         write!(text, "| {name} |").unwrap();
-        states.iter().for_each(|state| write!(text, " {} |", cell(state, &event)).unwrap());
+        for state in &states {
+            write!(text, " {} |", cell(state, &event)).unwrap();
+        }
         text.push('\n');
     }
     text.trim_end().to_owned() + "\n"

@@ -128,7 +128,7 @@ impl World {
 
     /// A request is born: placed among the others, or parked because it cannot be translated.
     fn arrive(&mut self, name: &str, words: &[&str]) -> Result<(), String> {
-        let (request, translates) = self.request(name, words)?;
+        let (request, translates) = Self::request(name, words)?;
         self.requests.push(request);
         let at = self.requests.len() - 1;
         let (step, overtakes) = if translates {
@@ -146,7 +146,7 @@ impl World {
         Ok(())
     }
 
-    fn request(&self, name: &str, words: &[&str]) -> Result<(Request, bool), String> {
+    fn request(name: &str, words: &[&str]) -> Result<(Request, bool), String> {
         let mut sync = Some(format!("85810617-{name}"));
         let mut revision = Revision::default();
         let mut translates = true;
