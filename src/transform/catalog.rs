@@ -50,6 +50,15 @@ pub struct Translated {
     pub outcome: Result<Translation, Failure>,
 }
 
+/// What kind of message something is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Recognised {
+    /// A sync request of billing.
+    Request,
+    /// An answer of asset management.
+    Answer,
+}
+
 impl Catalog {
     /// Gives the mappings that are part of the program.
     pub fn built_in() -> Result<Self, LoadErrors> {
@@ -76,6 +85,30 @@ impl Catalog {
     /// What is worth a look, but no mistake: maps that no rule uses.
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
+    }
+
+    /// The folders of the mappings: requests, then answers, then replies.
+    pub fn folders(&self) -> impl Iterator<Item = &str> {
+        let requests = self.shapes.iter().flat_map(|shape| &shape.mappings);
+        let answers = self.answers.iter().map(|answer| &*answer.folder);
+        requests.map(|mapping| &*mapping.folder).chain(answers).chain([&*self.reply.folder])
+    }
+
+    /// Says what kind of message it is by its root, whatever is wrong further on.
+    pub fn recognise(&self, payload: &[u8], content: &ContentType<'_>) -> Option<Recognised> {
+        let decoded = decode(payload, content, &self.limits).ok()?;
+        let mut recognised = None;
+        reading::read(&decoded.text, self.limits, |root| {
+            if self.shapes.iter().any(|shape| shape.root.is(root)) {
+                recognised = Some(Recognised::Request);
+            } else if self.answers.iter().any(|answer| answer.root.is(root)) {
+                recognised = Some(Recognised::Answer);
+            }
+            None
+        })
+        .1
+        .ok();
+        recognised
     }
 
     /// Translates a request of billing.
@@ -209,6 +242,8 @@ impl Shape {
         let identified = identify(message, &mapping.identity);
         let mut findings = identified.findings;
         let written = translate::write(*message, &mapping.block, Manner::Strict);
+        // Mostly a rule reads the same field; one defect is told once.
+        findings.retain(|finding| !written.findings.iter().any(|other| other.is_about(finding)));
         findings.extend(written.findings);
         if mapping.strict {
             findings.extend(unknown_elements(message));

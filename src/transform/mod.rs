@@ -13,6 +13,7 @@ mod answer;
 mod catalog;
 mod check;
 mod diagnostic;
+mod difference;
 mod encoding;
 mod load;
 mod mapping;
@@ -33,7 +34,9 @@ mod xml;
 #[cfg(test)]
 mod tests;
 
-pub use catalog::{Catalog, Translated};
+pub use catalog::{Catalog, Recognised, Translated};
 pub use diagnostic::{LoadErrors, Problem};
+pub use difference::pretty_xml;
 pub use encoding::ContentType;
+pub use samples::{SampleOutcome, SampleResult};
 pub use xml::Limits;

@@ -1,5 +1,7 @@
 //! The promises of the module, on the mappings that come with the program.
 
+use std::path::Path;
+
 use super::*;
 use crate::domain::{Reply, SyncRequestId, Told, Verdict};
 
@@ -19,4 +21,23 @@ fn a_service_point_becomes_an_asset_location_and_its_answer_a_reply() {
     let reply = catalog.write_reply(&Reply { sync_request, told: Told::Applied(answer.keys) });
     let reply = String::from_utf8(reply).unwrap();
     assert!(reply.contains("<externalPk1>000154730872</externalPk1>"), "{reply}");
+}
+
+#[test]
+fn every_sample_that_comes_with_the_program_holds() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/transforms"));
+    let catalog = Catalog::load(folder).unwrap();
+    let results = catalog.check_samples(folder);
+    assert!(results.len() >= 25, "only {} samples were found", results.len());
+    for result in results {
+        assert_eq!(result.outcome, SampleOutcome::Held, "{}/{}", result.folder, result.name);
+    }
+    assert!(catalog.warnings().is_empty(), "{:?}", catalog.warnings());
+}
+
+#[test]
+fn the_program_holds_the_mappings_that_stand_in_the_folder() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/transforms"));
+    let (built_in, loaded) = (Catalog::built_in().unwrap(), Catalog::load(folder).unwrap());
+    assert_eq!(built_in.digest(), loaded.digest());
 }

@@ -40,6 +40,13 @@ pub(super) struct Finding {
     pub(super) expected: String,
 }
 
+impl Finding {
+    /// Whether both tell the same of the same field.
+    pub(super) fn is_about(&self, other: &Self) -> bool {
+        self.code == other.code && self.at == other.at && self.path == other.path
+    }
+}
+
 /// The result of applying a mapping.
 pub(super) struct Written {
     pub(super) bytes: Vec<u8>,
