@@ -130,7 +130,7 @@ const NEVER: &[(&str, &str)] = &[
 pub(super) fn check_invariants(connection: &Connection) {
     for (what, sql) in NEVER {
         let found: Vec<i64> = connection
-            .prepare(sql)
+            .prepare_cached(sql)
             .unwrap()
             .query_map([], |row| row.get(0))
             .unwrap()

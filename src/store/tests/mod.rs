@@ -5,5 +5,6 @@ mod files;
 mod invariants;
 mod odd_pairs;
 mod operators;
+mod random;
 mod stories;
 mod world;
