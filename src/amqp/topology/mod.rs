@@ -5,11 +5,19 @@
 //! it, [`check`] compares a broker with it, [`export`] writes it for the broker's own import.
 
 mod arguments;
+mod check;
 mod declare;
+mod export;
+mod judge;
+mod management;
 mod model;
+mod plain;
+mod seen;
 
 pub use arguments::{Argument, Version};
+pub use check::{Finding, Report, Severity, View};
 pub use declare::{Made, Outcome};
+pub use management::{Management, ManagementError};
 pub use model::{Role, Topology, TopologyError};
 
 pub(super) use declare::queue_exists;

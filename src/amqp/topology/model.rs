@@ -357,7 +357,7 @@ mod tests {
     fn a_wrong_file_is_answered_with_line_column_and_remedy() {
         assert_eq!(
             wrong("\"ccb.sp.ack\"", "\"ccb.sp.request\""),
-            "site.toml:25:9: queues.reply: 'ccb.sp.request' is the name of 'queues.request' too; \
+            "site.toml:24:9: queues.reply: 'ccb.sp.request' is the name of 'queues.request' too; \
              every one needs its own"
         );
         assert_eq!(
@@ -365,8 +365,8 @@ mod tests {
             "site.toml:10:6: exchanges.in: 'amq.direct' begins with 'amq.', which RabbitMQ keeps \
              for itself"
         );
-        assert!(wrong("= 100", "= 5").starts_with("site.toml:34:18: limits.delivery-limit: 5 is"));
+        assert!(wrong("= 100", "= 5").starts_with("site.toml:33:18: limits.delivery-limit: 5 is"));
         assert!(wrong("reply =", "replies =").contains("unknown field `replies`, expected one of"));
-        assert!(wrong("= 100", "= \"many\"").contains("site.toml:34:18"));
+        assert!(wrong("= 100", "= \"many\"").contains("site.toml:33:18"));
     }
 }

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use reqwest::{Method, Url};
+use serde_json::{Value, json};
 use tieline::amqp::consumer::{Consumer, Settings as ConsumerSettings};
 use tieline::amqp::publisher::Settings as PublisherSettings;
 use tieline::amqp::{Endpoint, Publisher, RawMessage, Role, Topology};
@@ -18,11 +20,15 @@ use tokio_util::sync::CancellationToken;
 use xtask::broker::{Install, Node, Options, Vhost};
 
 /// How long anything in these tests may take. Long: the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 static NODE: OnceLock<Node> = OnceLock::new();
 
 /// Whether this machine can start brokers; says so if not.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests are told by the environment what must be there"
+)]
 pub(crate) fn has_rabbitmq() -> bool {
     let Err(absent) = Install::find() else { return true };
     let require = std::env::var("TIELINE_TEST_REQUIRE");
@@ -98,7 +104,7 @@ impl Handler for Recorder {
 
 /// A consumer at work.
 pub(crate) struct Running {
-    pub(crate) got: UnboundedReceiver<Vec<Arrival>>,
+    got: UnboundedReceiver<Vec<Arrival>>,
     pub(crate) health: Arc<tieline::amqp::consumer::Health>,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -118,9 +124,14 @@ pub(crate) fn consume(endpoint: &Endpoint, queue: &str, verdicts: &[bool]) -> Ru
 }
 
 impl Running {
+    /// The next batch.
+    pub(crate) async fn next_arrivals(&mut self) -> Vec<Arrival> {
+        timeout(PATIENCE, self.got.recv()).await.unwrap().unwrap()
+    }
+
     /// The payloads of the next batch.
     pub(crate) async fn next_batch(&mut self) -> Vec<String> {
-        let batch = timeout(PATIENCE, self.got.recv()).await.unwrap().unwrap();
+        let batch = self.next_arrivals().await;
         batch.into_iter().map(|arrival| String::from_utf8(arrival.payload).unwrap()).collect()
     }
 
@@ -140,7 +151,51 @@ impl Running {
     }
 }
 
-/// Takes what is left on a queue, by way of a consumer of its own, until `expected` is there.
+/// `{prefix}{n}` for each number of the range.
 pub(crate) fn names(prefix: &str, range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|n| format!("{prefix}{n}")).collect()
+}
+
+/// The management API of the shared broker.
+pub(crate) struct Api(reqwest::Client);
+
+impl Api {
+    pub(crate) fn new() -> Self {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        Self(reqwest::Client::new())
+    }
+
+    pub(crate) async fn put(&self, path: &[&str], body: &Value) {
+        self.call(Method::PUT, path, body).await;
+    }
+
+    pub(crate) async fn delete(&self, path: &[&str]) {
+        self.call(Method::DELETE, path, &json!({})).await;
+    }
+
+    /// Takes a queue's first message and rejects it.
+    pub(crate) async fn reject_one(&self, vhost: &str, queue: &str) {
+        self.take_one(vhost, queue, "reject_requeue_false").await;
+    }
+
+    /// Takes a queue's first message and gives it back.
+    pub(crate) async fn look_at_one(&self, vhost: &str, queue: &str) {
+        self.take_one(vhost, queue, "ack_requeue_true").await;
+    }
+
+    async fn take_one(&self, vhost: &str, queue: &str, mode: &str) {
+        let body = json!({ "count": 1, "ackmode": mode, "encoding": "auto" });
+        let answer = self.call(Method::POST, &["queues", vhost, queue, "get"], &body).await;
+        assert_eq!(serde_json::from_str::<Vec<Value>>(&answer).unwrap().len(), 1);
+    }
+
+    async fn call(&self, method: Method, path: &[&str], body: &Value) -> String {
+        let mut url: Url = node().management_url().unwrap().parse().unwrap();
+        url.path_segments_mut().unwrap().pop_if_empty().push("api").extend(path);
+        let answer = self.0.request(method, url).json(body).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{path:?}: {status} {text}");
+        text
+    }
 }

@@ -3,3 +3,4 @@
 mod bench;
 mod consuming;
 mod publishing;
+mod topology;
