@@ -32,5 +32,6 @@ pub mod config;
 pub mod domain;
 pub mod http;
 pub mod runtime;
+pub mod standin;
 pub mod store;
 pub mod transform;

@@ -1,0 +1,15 @@
+//! Stand-ins for the systems on both sides: billing and asset management.
+//!
+//! For `tieline simulate`, `tieline demo` and the tests that kill the bridge. They judge the bridge
+//! from outside, by the wire alone: they know the messages of the contract, and nothing of the
+//! store, the mappings or the use cases, so that a mistake made there is not made here again.
+//!
+//! Read [`plan`] (what billing sends) and [`generate`] (how it looks), then [`billing`] and
+//! [`assets`], then [`tally`] (what came of it).
+
+pub mod fault;
+pub mod generate;
+mod places;
+pub mod plan;
+mod random;
+mod shares;
