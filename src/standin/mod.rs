@@ -7,9 +7,17 @@
 //! Read [`plan`] (what billing sends) and [`generate`] (how it looks), then [`billing`] and
 //! [`assets`], then [`tally`] (what came of it).
 
+pub mod answers;
 pub mod fault;
 pub mod generate;
+mod history;
+mod locations;
 mod places;
 pub mod plan;
 mod random;
+mod reading;
+mod replies;
 mod shares;
+pub mod tally;
+
+pub use tally::{Count, Ended, Live, Tally, Violation};
