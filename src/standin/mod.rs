@@ -8,16 +8,32 @@
 //! [`assets`], then [`tally`] (what came of it).
 
 pub mod answers;
+pub mod assets;
+pub mod billing;
+mod broker;
 pub mod fault;
 pub mod generate;
 mod history;
 mod locations;
 mod places;
 pub mod plan;
+mod quiet;
 mod random;
 mod reading;
 mod replies;
 mod shares;
 pub mod tally;
 
+pub use broker::Broker;
 pub use tally::{Count, Ended, Live, Tally, Violation};
+
+/// Why a stand-in did not begin, or its history is not whole.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The shares are no shares.
+    #[error("{0}")]
+    Mix(String),
+    /// The file of the history.
+    #[error("write the history")]
+    History(#[source] std::io::Error),
+}

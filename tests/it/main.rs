@@ -8,3 +8,4 @@ mod architecture;
 mod docs;
 mod golden;
 mod lifecycle;
+mod standin;

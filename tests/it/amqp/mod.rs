@@ -1,6 +1,6 @@
 //! The channel adapter on a real RabbitMQ.
 
-mod bench;
+pub(crate) mod bench;
 mod consuming;
 mod publishing;
 mod topology;
