@@ -5,7 +5,7 @@
 //! one journal line and one log event tell of it. No other file writes `requests.state`, except
 //! the insert of a birth, which uses the same pieces.
 
-use rusqlite::params;
+use rusqlite::{Params, params};
 
 use super::errors::Subject;
 use super::rows::{self, Result, Row, row_columns};
@@ -13,17 +13,13 @@ use super::story::{self, With};
 use super::work::{Freed, Work};
 use crate::bridge::Lane;
 use crate::domain::{
-    Entry, ErrorStatus, Event, Failure, Neighbour, Place, Placing, RequestId, State, Step, Tell,
-    Told,
+    Entry, ErrorStatus, Event, Failure, Neighbour, Place, Placing, RequestId, ServicePointId,
+    State, Step, SyncRequestId, Tell, Told,
 };
 
 /// How many settled neighbours are asked whether they are newer. They arrive in order but for
 /// late answers, so that the newest few decide.
-macro_rules! settled_max {
-    () => {
-        "8"
-    };
-}
+const SETTLED_MAX: u32 = 8;
 
 impl Work<'_> {
     /// Lets an event happen to a request. What moved or stayed, and why, is journalled; a repeated
@@ -130,69 +126,60 @@ impl Work<'_> {
 
     /// The others of the same service point or sync request that can matter, oldest first.
     pub(super) fn neighbours(&self, row: &Row) -> Result<Vec<Neighbour>> {
-        const OF_SERVICE_POINT: &str = concat!(
+        const LIVE: &str = concat!(
             "SELECT ",
             row_columns!(),
-            ", o.leased_until_ms FROM requests r LEFT JOIN outbox o ON o.place = r.place
-            WHERE r.seq IN (
-                SELECT seq FROM requests WHERE service_point = ?1 AND state < 4
-                UNION ALL
-                SELECT seq FROM (SELECT seq FROM requests WHERE service_point = ?1 AND state = 4
-                    ORDER BY seq DESC LIMIT ",
-            settled_max!(),
-            ")
-                UNION ALL
-                SELECT seq FROM (SELECT seq FROM requests WHERE service_point = ?1 AND state = 5
-                    ORDER BY seq DESC LIMIT ",
-            settled_max!(),
-            "))"
+            " FROM requests r WHERE r.service_point = ?1 AND r.state < 4"
+        );
+        const SETTLED: &str = concat!(
+            "SELECT ",
+            row_columns!(),
+            " FROM requests r WHERE r.service_point = ?1 AND r.state = ?2
+            ORDER BY r.seq DESC LIMIT ?3"
         );
         const OF_SYNC_REQUEST: &str = concat!(
             "SELECT ",
             row_columns!(),
-            ", o.leased_until_ms FROM requests r LEFT JOIN outbox o ON o.place = r.place
-            WHERE r.sync_request = ?1 AND r.state < 6"
+            " FROM requests r WHERE r.sync_request = ?1 AND r.state < 6"
         );
         let mut found = Vec::new();
-        if let Some(id) = &row.service_point {
-            self.collect_neighbours(row, OF_SERVICE_POINT, id.as_str(), &mut found)?;
+        if let Some(id) = row.service_point.as_ref().map(ServicePointId::as_str) {
+            self.collect_rows(LIVE, params![id], &mut found)?;
+            for state in [State::Overdue, State::Applied] {
+                let code = rows::state_code(&state);
+                self.collect_rows(SETTLED, params![id, code, SETTLED_MAX], &mut found)?;
+            }
         }
-        if let Some(id) = &row.sync_request {
-            self.collect_neighbours(row, OF_SYNC_REQUEST, id.as_str(), &mut found)?;
+        if let Some(id) = row.sync_request.as_ref().map(SyncRequestId::as_str) {
+            self.collect_rows(OF_SYNC_REQUEST, params![id], &mut found)?;
         }
-        found.sort_unstable_by_key(|(seq, _)| *seq);
-        found.dedup_by_key(|(seq, _)| *seq);
-        Ok(found.into_iter().map(|(_, neighbour)| neighbour).collect())
+        found.retain(|other| other.seq != row.seq);
+        found.sort_unstable_by_key(|other| other.seq);
+        found.dedup_by_key(|other| other.seq);
+        found.iter().map(|other| self.neighbour(row, other)).collect()
     }
 
-    fn collect_neighbours(
-        &self,
-        row: &Row,
-        sql: &str,
-        key: &str,
-        found: &mut Vec<(i64, Neighbour)>,
-    ) -> Result<()> {
+    fn collect_rows(&self, sql: &str, params: impl Params, found: &mut Vec<Row>) -> Result<()> {
         let mut statement = self.statement(sql)?;
-        let mut rows = statement.query([key])?;
-        while let Some(line) = rows.next()? {
-            let other = Row::read(line)?;
-            if other.seq == row.seq {
-                continue;
-            }
-            // A lease that ran out counts as running: its outcome is not known.
-            let leased: Option<i64> = line.get(20)?;
-            let same = row.sync_request.is_some() && other.sync_request == row.sync_request;
-            let neighbour = Neighbour {
-                id: other.id,
-                revision: other.revision,
-                state: other.state,
-                in_flight: leased.is_some(),
-                same_sync_request: same,
-                arrived_later: other.seq > row.seq,
-            };
-            found.push((other.seq, neighbour));
+        let mut rows = statement.query(params)?;
+        while let Some(row) = rows.next()? {
+            found.push(Row::read(row)?);
         }
         Ok(())
+    }
+
+    fn neighbour(&self, row: &Row, other: &Row) -> Result<Neighbour> {
+        Ok(Neighbour {
+            id: other.id,
+            revision: other.revision,
+            state: other.state,
+            in_flight: match other.place {
+                Some(place) => self.is_leased(place)?,
+                None => false,
+            },
+            same_sync_request: row.sync_request.is_some() && other.sync_request == row.sync_request,
+            arrived_later: other.seq > row.seq,
+        })
     }
 
     /// Makes the outbox fit the state: a row exactly while the request is pending.

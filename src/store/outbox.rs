@@ -35,6 +35,13 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Whether an attempt is running. A lease that ran out counts: its outcome is not known.
+    pub(super) fn is_leased(&self, place: i64) -> Result<bool> {
+        const LEASED: &str =
+            "SELECT 1 FROM outbox WHERE place = ?1 AND leased_until_ms IS NOT NULL";
+        Ok(self.statement(LEASED)?.exists([place])?)
+    }
+
     /// Gives up the lease of a place; it is due again at the given time.
     pub(super) fn give_back(&self, place: i64, due: i64) -> Result<()> {
         const GIVE: &str =

@@ -175,15 +175,12 @@ impl Work<'_> {
     pub(super) fn return_reply(&self, message: MessageId, failure: &Failure) -> Result<TookIn> {
         const BY_MESSAGE: &str =
             concat!("SELECT ", reply_columns!(), " FROM replies p WHERE p.message = ?1");
-        const LEASED: &str = "SELECT leased_until_ms IS NOT NULL FROM outbox WHERE place = ?1";
         let Some(reply) = self.one_reply(BY_MESSAGE, [message.as_uuid().as_bytes()])? else {
             return Ok(TookIn::Unknown);
         };
         let sent = match (reply.state, reply.place) {
             (ReplyState::Delivered, _) => true,
-            (ReplyState::Pending, Some(place)) => {
-                self.statement(LEASED)?.query_row([place], |row| row.get(0))?
-            }
+            (ReplyState::Pending, Some(place)) => self.is_leased(place)?,
             (ReplyState::Pending | ReplyState::Parked, _) => false,
         };
         if !sent {

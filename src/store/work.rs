@@ -166,8 +166,11 @@ impl<'c> Work<'c> {
         entry: &Entry,
         state: Option<&State>,
     ) -> Result<()> {
+        // Not INSERT .. SELECT: that may write many rows, so SQLite copies every page that it
+        // touches in order to undo the one statement.
         const ADD: &str = "INSERT INTO journal (request, line, at_ms, kind, detail, state) \
-             SELECT ?1, coalesce(max(line), 0) + 1, ?2, ?3, ?4, ?5 FROM journal WHERE request = ?1";
+             VALUES (?1, coalesce((SELECT max(line) FROM journal WHERE request = ?1), 0) + 1, \
+             ?2, ?3, ?4, ?5)";
         self.statement(ADD)?.execute(params![
             request,
             self.at(),
