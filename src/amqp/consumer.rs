@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::Channel;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -105,21 +105,17 @@ enum Broken {
     },
 }
 
-/// How carefully a generation goes about.
+/// How batches are handed over.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Care {
-    /// Full prefetch. The first failing batch ends the generation.
+    /// Without keeping a copy. The first that fails ends the generation.
     Usual,
-    /// After a failing batch: one delivery at a time, held while the handler fails, until one is
-    /// through. So an outage of the store costs each message one delivery, not one per attempt.
+    /// After one that failed: with a copy kept, again and again while the handler fails, until one
+    /// is through. So an outage of the store costs each message one delivery, not one per attempt.
+    ///
+    /// The prefetch stays what it was. A smaller one would spoil the order: a quorum queue puts
+    /// what is given back behind what was given back before and is still waiting there.
     Cautious,
-}
-
-/// What a generation found out at its good end.
-enum Ended {
-    Stopped,
-    /// The handler works again: go on with full prefetch.
-    Recovered,
 }
 
 impl Consumer {
@@ -141,16 +137,9 @@ impl Consumer {
         while !stop.is_cancelled() {
             let begun = Instant::now();
             self.health.update(|facts| facts.generation += 1);
-            let ended = self.generation(care, handler.as_ref(), &stop).await;
+            let ended = self.generation(&mut care, handler.as_ref(), &stop).await;
             self.health.update(|facts| facts.connected_since = None);
-            let broken = match ended {
-                Ok(Ended::Stopped) => break,
-                Ok(Ended::Recovered) => {
-                    care = Care::Usual;
-                    continue;
-                }
-                Err(broken) => broken,
-            };
+            let Err(broken) = ended else { break };
             if matches!(broken, Broken::Store { .. }) {
                 care = Care::Cautious;
             }
@@ -178,21 +167,22 @@ impl Consumer {
         self.health.update(|facts| facts.trouble = Some(why));
     }
 
+    /// Consumes on one connection until it breaks, or to the good end.
     async fn generation(
         &self,
-        care: Care,
+        care: &mut Care,
         handler: &dyn Handler,
         stop: &CancellationToken,
-    ) -> Result<Ended, Broken> {
+    ) -> Result<(), Broken> {
         let purpose = format!("consumer of {}", self.queue);
         let link = tokio::select! {
             link = self.endpoint.connect(&purpose) => link?,
-            () = stop.cancelled() => return Ok(Ended::Stopped),
+            () = stop.cancelled() => return Ok(()),
         };
         match self.consume(&link, care, handler, stop).await {
-            Ok((ended, channel)) => {
+            Ok(channel) => {
                 self.farewell(link, &channel).await;
-                Ok(ended)
+                Ok(())
             }
             Err(broken) => {
                 // What was delivered goes back as a whole, in its place. The rest of the batch
@@ -203,17 +193,16 @@ impl Consumer {
         }
     }
 
-    /// Hands over batch after batch; returns to stop, or when a cautious generation has got a
-    /// delivery through.
+    /// Hands over batch after batch until it is to stop.
     async fn consume(
         &self,
         link: &Link,
-        care: Care,
+        care: &mut Care,
         handler: &dyn Handler,
         stop: &CancellationToken,
-    ) -> Result<(Ended, Channel), Broken> {
+    ) -> Result<Channel, Broken> {
         let broken = |error| Broken::Channel { queue: self.queue.clone(), error };
-        let prefetch = if care == Care::Cautious { 1 } else { self.settings.prefetch.max(1) };
+        let prefetch = self.settings.prefetch.max(1);
         let channel = link.channel().await.map_err(broken)?;
         // Before the consumer begins: what lapin holds for us is bounded by this alone.
         channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(broken)?;
@@ -229,7 +218,7 @@ impl Consumer {
         loop {
             let first = tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok((Ended::Stopped, channel)),
+                () = stop.cancelled() => return Ok(channel),
                 delivery = deliveries.next() => delivery,
             };
             let mut next = Some(first);
@@ -247,15 +236,16 @@ impl Consumer {
             }
             let count = batch.len() as u64;
             self.health.update(|facts| facts.last_delivery = Some(Instant::now()));
-            self.hand_over(batch, care, handler, stop).await?;
+            self.hand_over(batch, *care, handler, stop).await?;
+            *care = Care::Usual;
             // One settlement for all, on the channel they came by. Settling one by one and closing
             // soon after makes a quorum queue deliver settled messages again.
             let multiple = BasicAckOptions { multiple: true };
             channel.basic_ack(last_tag, multiple).await.map_err(broken)?;
-            self.health.update(|facts| facts.settled += count);
-            if care == Care::Cautious {
-                return Ok((Ended::Recovered, channel));
-            }
+            self.health.update(|facts| {
+                facts.settled += count;
+                facts.trouble = None;
+            });
         }
     }
 
@@ -278,7 +268,13 @@ impl Consumer {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            self.health.update(|facts| facts.trouble = Some(with_sources(&error)));
+            let why = with_sources(&error);
+            tracing::warn!(
+                queue.name = self.queue,
+                "what arrived on {} is held, and the queue with it: {why}",
+                self.queue
+            );
+            self.health.update(|facts| facts.trouble = Some(why));
             let wait = backoff.next_wait();
             if stop.is_cancelled() || begun.elapsed() + wait > HOLD_MAX {
                 return Err(failed(error));
@@ -290,14 +286,14 @@ impl Consumer {
         }
     }
 
-    /// Ends a generation so that everything settled is settled on the broker as well: no more
-    /// deliveries, then the channel's close, which the broker answers after what came before it.
+    /// Ends a generation so that everything settled is settled on the broker as well: the channel's
+    /// close is answered after what came before it.
+    ///
+    /// The consumer is not cancelled first. A quorum queue would make the next consumer the active
+    /// one at once, and give it what comes after the deliveries that are still out here; these
+    /// would come back behind it. Closed as a whole, they are back before anyone else is served.
     async fn farewell(&self, link: Link, channel: &Channel) {
-        let ending = async {
-            channel.basic_cancel(TAG.into(), BasicCancelOptions::default()).await?;
-            channel.close(200, "done".into()).await
-        };
-        match timeout(FAREWELL_WAIT_MAX, ending).await {
+        match timeout(FAREWELL_WAIT_MAX, channel.close(200, "done".into())).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::debug!(error = sentence(&error), "the channel was gone already");

@@ -27,6 +27,7 @@ static NODE: OnceLock<Node> = OnceLock::new();
 /// Whether this machine can start brokers; says so if not.
 #[expect(
     clippy::disallowed_methods,
+    clippy::print_stderr,
     reason = "tests are told by the environment what must be there"
 )]
 pub(crate) fn has_rabbitmq() -> bool {
@@ -144,10 +145,17 @@ impl Running {
         payloads
     }
 
-    /// Asks it to stop and waits until it has.
-    pub(crate) async fn stop(self) {
+    /// Asks it to stop, waits until it has, and returns what it still handed over.
+    pub(crate) async fn stop(mut self) -> Vec<String> {
         self.stop.cancel();
         timeout(PATIENCE, self.task).await.unwrap().unwrap();
+        let mut rest = Vec::new();
+        while let Ok(batch) = self.got.try_recv() {
+            rest.extend(
+                batch.into_iter().map(|arrival| String::from_utf8(arrival.payload).unwrap()),
+            );
+        }
+        rest
     }
 }
 

@@ -2,5 +2,6 @@
 
 pub(crate) mod bench;
 mod consuming;
+mod outages;
 mod publishing;
 mod topology;
