@@ -3,7 +3,8 @@
 //! Knows the bridge's ports and messages; knows nothing of the store, the rules or the
 //! translation. Read in this order: [`connection`] (one connection, with our own supervision),
 //! [`headers`] (properties in and out), [`consumer`] (deliveries to the bridge, then settled),
-//! [`publisher`] (windows of publishes, confirmed as a whole), [`topology`] (the queues).
+//! [`publisher`] (windows of publishes, confirmed as a whole), [`topology`] (the queues). Beside
+//! the way lie [`facts`] and [`greeting`], for those who ask how a broker is.
 //!
 //! lapin's own recovery stays off everywhere: it can leave a consumer silent for ever, and a
 //! delivery tag of one connection can name another message on the next. Every connection here is
@@ -12,6 +13,7 @@
 pub mod backoff;
 pub mod connection;
 pub mod consumer;
+pub mod facts;
 pub mod greeting;
 pub mod headers;
 mod problem;

@@ -152,7 +152,7 @@ impl Publisher {
             endpoint: &self.endpoint,
             purpose: &self.purpose,
             exchange: self.topology.exchange_out(),
-            wait: self.settings.confirm_timeout,
+            wait: self.endpoint.connect_timeout(),
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
+use secrecy::SecretString;
 use serde_json::{Value, json};
+use tieline::amqp::facts::{Alarms, facts};
 use tieline::amqp::topology::{Finding, Management, Outcome, Report, Severity, Version, View};
 use tieline::amqp::{Endpoint, Role, Topology};
 use tieline::bridge::Lane;
@@ -200,6 +202,26 @@ async fn a_rejected_message_comes_to_the_error_queue_of_its_leg() {
     assert_eq!(dead[0].properties.routing_key, "reply.dead");
     assert_eq!(dead[0].properties.header("x-first-death-queue"), Some("ccb.sp.ack"));
     desk.stop().await;
+}
+
+#[tokio::test]
+async fn the_facts_of_a_broker_are_its_version_and_its_alarms() {
+    if !has_rabbitmq() {
+        return;
+    }
+    let vhost = node().vhost("facts").unwrap();
+    let endpoint = endpoint(&vhost.url);
+    let seen = facts(&endpoint, Some(&management(&endpoint))).await.unwrap();
+    assert_eq!(seen.greeting.product.as_deref(), Some("RabbitMQ"));
+    assert_eq!(seen.greeting.version, Some(node().version().parse().unwrap()));
+    assert_eq!(seen.alarms, Alarms::None);
+    let wrong = SecretString::from(node().management_url().unwrap().replace(":guest", ":s3cret"));
+    let management = Management::new(&wrong, &endpoint).unwrap();
+    let Alarms::Unseen(why) = facts(&endpoint, Some(&management)).await.unwrap().alarms else {
+        panic!("a wrong password was taken");
+    };
+    assert!(why.contains("user 'guest' needs the tag 'monitoring'"), "{why}");
+    assert!(!why.contains("s3cret"), "{why}");
 }
 
 #[tokio::test]
