@@ -112,6 +112,7 @@ pub(crate) struct Running {
 }
 
 /// Starts a consumer whose first batches are answered with these verdicts, and the others well.
+#[expect(clippy::disallowed_methods, reason = "a test starts its own tasks")]
 pub(crate) fn consume(endpoint: &Endpoint, queue: &str, verdicts: &[bool]) -> Running {
     let (sender, got) = unbounded_channel();
     let verdicts = Arc::new(Mutex::new(verdicts.iter().copied().collect()));

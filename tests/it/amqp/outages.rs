@@ -23,6 +23,7 @@ async fn broker(options: Options) -> (Node, Endpoint) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "a test starts its own tasks")]
 async fn what_was_confirmed_survives_the_brokers_sudden_death() {
     if !has_rabbitmq() {
         return;
