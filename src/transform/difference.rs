@@ -1,9 +1,9 @@
 //! Differences between what was expected and what came out, made for people.
 
-use std::fmt::Write as _;
-
 use super::encoding::{ContentType, decode};
 use super::xml::{Event, Limits, Reader};
+
+const INDENT: &str = "  ";
 
 /// How many lines that are equal are shown around those that differ.
 const CONTEXT: usize = 2;
@@ -35,12 +35,12 @@ fn lay_out(document: &[u8]) -> Option<String> {
                     out.push_str(">\n");
                 }
                 text.clear();
-                let _ = write!(out, "{:indent$}<{}", "", start.local, indent = open.len() * 2);
+                out.extend([&*INDENT.repeat(open.len()), "<", start.local]);
                 if namespaces.last().is_none_or(|namespace| namespace != start.namespace) {
-                    let _ = write!(out, " xmlns=\"{}\"", start.namespace);
+                    out.extend([" xmlns=\"", start.namespace, "\""]);
                 }
                 for attribute in reader.attributes() {
-                    let _ = write!(out, " {}=\"{}\"", attribute.name, attribute.raw);
+                    out.extend([" ", attribute.name, "=\"", attribute.raw, "\""]);
                 }
                 namespaces.push(start.namespace.to_owned());
                 open.push((start.local.to_owned(), false));
@@ -50,11 +50,11 @@ fn lay_out(document: &[u8]) -> Option<String> {
                 let (name, filled) = open.pop()?;
                 namespaces.pop();
                 if filled {
-                    let _ = writeln!(out, "{:indent$}</{name}>", "", indent = open.len() * 2);
+                    out.extend([&*INDENT.repeat(open.len()), "</", &name, ">\n"]);
                 } else if text.is_empty() {
                     out.push_str("/>\n");
                 } else {
-                    let _ = writeln!(out, ">{}</{name}>", escaped(&text));
+                    out.extend([">", &escaped(&text), "</", &name, ">\n"]);
                 }
                 text.clear();
             }
@@ -132,9 +132,10 @@ fn render(edits: &[Edit<'_>]) -> String {
     for (at, (sign, text)) in edits.iter().enumerate() {
         if near(at) {
             if gap {
-                let _ = writeln!(out, "@@ line {line} @@");
+                out.extend(["@@ line ", &line.to_string(), " @@\n"]);
             }
-            let _ = writeln!(out, "{sign}{text}");
+            out.push(*sign);
+            out.extend([text, "\n"]);
             gap = false;
         } else {
             gap = true;

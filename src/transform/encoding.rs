@@ -8,7 +8,8 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
-use super::xml::{Fault, Limits, is_space};
+use super::characters::is_space;
+use super::xml::{Fault, Limits};
 use crate::domain::FailureCode;
 
 /// What the message's properties say about its body.

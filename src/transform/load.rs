@@ -105,7 +105,7 @@ impl Folder {
     fn read_maps(&mut self, inside: &str) {
         // A mapping without maps of its own has no such folder.
         for name in names_in(&self.path.join(inside)).unwrap_or_default() {
-            if name.ends_with(".toml") {
+            if Path::new(&name).extension() == Some("toml".as_ref()) {
                 let file = self.read_file(&format!("{inside}/{name}"));
                 self.maps.extend(file);
             }

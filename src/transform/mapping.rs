@@ -77,7 +77,7 @@ pub(super) fn root(
     let name = part.required_text("root", problems);
     let namespace = part.required_text("namespace", problems)?.value.into();
     let name = name?;
-    if !super::xml::is_name(name.value) {
+    if !super::characters::is_name(name.value) {
         let message = format!("'{}' is no element name", name.value);
         problems.error(fields.file, name.span, message, "write the local name, without a prefix");
         return None;
@@ -85,7 +85,7 @@ pub(super) fn root(
     Some(Root { name: name.value.into(), namespace })
 }
 
-impl<'p> Parser<'p> {
+impl Parser<'_> {
     /// Reads a mapping of requests, after its root.
     pub(super) fn mapping(&mut self, fields: &Fields<'_>, kind: SubjectKind) -> Option<Mapping> {
         fields.check_keys(

@@ -11,6 +11,7 @@
 
 mod answer;
 mod catalog;
+mod characters;
 mod check;
 mod diagnostic;
 mod difference;

@@ -4,7 +4,7 @@
 //! chooses among repeated elements; `@name` at the end names an attribute; a leading `/` inside an
 //! `each` rule starts at the root again.
 
-use super::xml::is_name;
+use super::characters::is_name;
 
 /// A path as written.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -82,8 +82,8 @@ impl Segment {
         if !is_name(child) || value.is_empty() {
             return Err(PathError::new(end + 1, "a choice is written [child=value]"));
         }
-        let test = Some(Test { child: child.to_owned(), value: value.to_owned() });
-        Ok((Self { name: name.to_owned(), test }, end + length + 1))
+        let choice = Some(Test { child: child.to_owned(), value: value.to_owned() });
+        Ok((Self { name: name.to_owned(), test: choice }, end + length + 1))
     }
 }
 

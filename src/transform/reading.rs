@@ -5,8 +5,9 @@
 
 use std::borrow::Cow;
 
+use super::characters::{attribute_value, is_space};
 use super::source::{NodeId, Source, Tree};
-use super::xml::{Event, Fault, Limits, Reader, Start, attribute_value, is_space};
+use super::xml::{Event, Fault, Limits, Reader, Start};
 
 /// The place of an element in a [`Reading`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

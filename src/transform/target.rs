@@ -118,22 +118,18 @@ impl Outline {
                 return Err(Clash::Taken);
             }
             let mut children = self.nodes[node].children.iter().copied();
-            node = match children.find(|child| self.nodes[*child].segment == *segment) {
-                Some(child) => child,
-                None => {
-                    let child = self.nodes.len();
-                    let segment = segment.clone();
-                    self.nodes.push(Node {
-                        segment,
-                        children: Vec::new(),
-                        content: Content::Elements,
-                    });
-                    self.nodes[node].children.push(child);
-                    child
-                }
-            };
+            let known = children.find(|child| self.nodes[*child].segment == *segment);
+            node = known.unwrap_or_else(|| self.grow(node, segment));
         }
         Ok(node)
+    }
+
+    fn grow(&mut self, parent: usize, segment: &Segment) -> usize {
+        let child = self.nodes.len();
+        let segment = segment.clone();
+        self.nodes.push(Node { segment, children: Vec::new(), content: Content::Elements });
+        self.nodes[parent].children.push(child);
+        child
     }
 
     /// Makes the steps. The outermost element is given, because it has the namespace, or belongs

@@ -241,7 +241,7 @@ impl Rule {
     }
 }
 
-impl<'r> Message<'r> {
+impl Message<'_> {
     /// Whether all conditions hold.
     pub(super) fn holds(&self, conditions: &[Condition], within: Found) -> bool {
         conditions.iter().all(|condition| {

@@ -1,8 +1,8 @@
 //! Writes XML. An element is opened only when something stands in it, so that what has no value
 //! leaves no trace.
 
+use super::characters::is_allowed;
 use super::target::Tag;
-use super::xml::is_allowed;
 
 /// Writes a document, element by element.
 pub(super) struct Writer<'m> {

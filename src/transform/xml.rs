@@ -9,6 +9,9 @@ use std::borrow::Cow;
 
 use quick_xml::events::Event as Raw;
 
+use super::characters::{
+    first_bad_character, is_name, is_space, normalise_lines, resolve_reference, split_name,
+};
 use crate::domain::FailureCode;
 
 /// The bounds of what is read. Whatever exceeds one is refused with `TL1003`.
@@ -56,6 +59,10 @@ pub(super) struct Fault {
 impl Fault {
     pub(super) fn new(code: FailureCode, at: usize, expected: String) -> Self {
         Self { code, at, found: None, expected }
+    }
+
+    pub(super) fn malformed(at: usize, expected: &str) -> Self {
+        Self::new(FailureCode::MalformedXml, at, expected.to_owned())
     }
 
     pub(super) fn with_found(mut self, found: &str) -> Self {
@@ -207,16 +214,16 @@ impl<'a> Reader<'a> {
     ) -> Result<Event<'a>, Fault> {
         if self.depth == 0 && self.rooted {
             return Err(
-                malformed(at, "the end of the document").with_found("a second root element")
+                Fault::malformed(at, "the end of the document").with_found("a second root element")
             );
         }
         self.rooted = true;
         self.text_run = 0;
         self.depth += 1;
         self.elements += 1;
-        self.check_size(at, self.depth, self.limits.depth, "elements inside each other")?;
-        self.check_size(at, self.elements, self.limits.elements, "elements")?;
-        self.check_size(at, end - at, self.limits.tag, "bytes in a tag")?;
+        Self::check_size(at, self.depth, self.limits.depth, "elements inside each other")?;
+        Self::check_size(at, self.elements, self.limits.elements, "elements")?;
+        Self::check_size(at, end - at, self.limits.tag, "bytes in a tag")?;
         let name = &self.text[at + 1..at + 1 + name_length];
         let attributes_at = at + 1 + name_length;
         let attributes = &self.text[attributes_at..end - closing];
@@ -225,8 +232,8 @@ impl<'a> Reader<'a> {
             self.read_attributes(attributes_at, attributes)?;
             self.declare()?;
         }
-        let (prefix, local) =
-            split_name(name).ok_or_else(|| malformed(at, "an element name").with_found(name))?;
+        let (prefix, local) = split_name(name)
+            .ok_or_else(|| Fault::malformed(at, "an element name").with_found(name))?;
         let namespace = self.resolve(at, prefix)?;
         if self.attributes.len() > 1 {
             self.check_unique()?;
@@ -248,12 +255,14 @@ impl<'a> Reader<'a> {
         if self.depth == 0 {
             if let Some(offset) = raw.bytes().position(|byte| !is_space(byte)) {
                 let place = if self.rooted { "the end of the document" } else { "a root element" };
-                return Err(malformed(at + offset, place).with_found("text outside of the root"));
+                return Err(
+                    Fault::malformed(at + offset, place).with_found("text outside of the root")
+                );
             }
             return Ok(None);
         }
         if let Some(offset) = memchr::memmem::find(raw.as_bytes(), b"]]>") {
-            return Err(malformed(at + offset, "']]&gt;' in text").with_found("]]>"));
+            return Err(Fault::malformed(at + offset, "']]&gt;' in text").with_found("]]>"));
         }
         self.run(at, raw.len())?;
         Ok(Some(Event::Text { at, text: normalise_lines(raw) }))
@@ -261,7 +270,7 @@ impl<'a> Reader<'a> {
 
     fn section(&mut self, at: usize, content: Cow<'a, str>) -> Result<Event<'a>, Fault> {
         if self.depth == 0 {
-            return Err(malformed(at, "a root element").with_found("a CDATA section"));
+            return Err(Fault::malformed(at, "a root element").with_found("a CDATA section"));
         }
         self.run(at, content.len())?;
         let text = match content {
@@ -275,7 +284,9 @@ impl<'a> Reader<'a> {
         let name = &self.text[at + 1..end - 1];
         let character = resolve_reference(at, name)?;
         if self.depth == 0 {
-            return Err(malformed(at, "a root element").with_found("text outside of the root"));
+            return Err(
+                Fault::malformed(at, "a root element").with_found("text outside of the root")
+            );
         }
         self.run(at, end - at)?;
         Ok(Event::Text { at, text: Cow::Owned(character.to_string()) })
@@ -283,19 +294,21 @@ impl<'a> Reader<'a> {
 
     fn run(&mut self, at: usize, length: usize) -> Result<(), Fault> {
         self.text_run += length;
-        self.check_size(at, self.text_run, self.limits.text, "bytes of text")
+        Self::check_size(at, self.text_run, self.limits.text, "bytes of text")
     }
 
     fn declaration(&mut self, at: usize, end: usize) -> Result<(), Fault> {
         if at != 0 {
-            return Err(malformed(at, "the XML declaration at the very start"));
+            return Err(Fault::malformed(at, "the XML declaration at the very start"));
         }
         let inside = at + "<?xml".len();
         self.attributes.clear();
         self.read_attributes(inside, &self.text[inside..end - "?>".len()])?;
         let known = ["version", "encoding", "standalone"];
         if let Some(odd) = self.attributes.iter().find(|part| !known.contains(&part.name)) {
-            return Err(malformed(odd.at, "version, encoding or standalone").with_found(odd.name));
+            return Err(
+                Fault::malformed(odd.at, "version, encoding or standalone").with_found(odd.name)
+            );
         }
         match self.attributes.first() {
             Some(part) if part.name == "version" && part.raw == "1.0" => Ok(()),
@@ -303,17 +316,19 @@ impl<'a> Reader<'a> {
                 let expected = "XML version 1.0".to_owned();
                 Err(Fault::new(FailureCode::ForbiddenXml, part.at, expected).with_found(part.raw))
             }
-            Some(_) | None => Err(malformed(at, "an XML declaration that begins with its version")),
+            Some(_) | None => {
+                Err(Fault::malformed(at, "an XML declaration that begins with its version"))
+            }
         }
     }
 
     fn done(&self, at: usize) -> Result<Event<'a>, Fault> {
         if self.depth > 0 {
             let expected = format!("the end tags of {} open elements", self.depth);
-            return Err(malformed(at, &expected).with_found("the end of the message"));
+            return Err(Fault::malformed(at, &expected).with_found("the end of the message"));
         }
         if !self.rooted {
-            return Err(malformed(at, "a root element").with_found("the end of the message"));
+            return Err(Fault::malformed(at, "a root element").with_found("the end of the message"));
         }
         Ok(Event::Done)
     }
@@ -328,31 +343,31 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
             if spaces == 0 {
-                return Err(malformed(at + next, "white space in front of an attribute"));
+                return Err(Fault::malformed(at + next, "white space in front of an attribute"));
             }
             next += spaces;
             let from = next;
             next += count(&bytes[next..], |byte| byte != b'=' && !is_space(byte));
             let name = &raw[from..next];
             if split_name(name).is_none() {
-                return Err(malformed(at + from, "an attribute name").with_found(name));
+                return Err(Fault::malformed(at + from, "an attribute name").with_found(name));
             }
             next += count(&bytes[next..], is_space);
             if bytes.get(next) != Some(&b'=') {
-                return Err(malformed(at + next, "= and a value in quotes"));
+                return Err(Fault::malformed(at + next, "= and a value in quotes"));
             }
             next += 1;
             next += count(&bytes[next..], is_space);
             let quote = bytes.get(next).copied().filter(|byte| matches!(byte, b'"' | b'\''));
             let Some(length) = quote.and_then(|quote| memchr::memchr(quote, &bytes[next + 1..]))
             else {
-                return Err(malformed(at + next, "a value in quotes"));
+                return Err(Fault::malformed(at + next, "a value in quotes"));
             };
             let value = &raw[next + 1..next + 1 + length];
             check_attribute_value(at + next + 1, value)?;
             self.attributes.push(Attribute { name, raw: value, at: at + next + 1 });
             let limit = self.limits.attributes;
-            self.check_size(at + from, self.attributes.len(), limit, "attributes of one element")?;
+            Self::check_size(at + from, self.attributes.len(), limit, "attributes of one element")?;
             next += length + 2;
         }
     }
@@ -363,12 +378,12 @@ impl<'a> Reader<'a> {
             let Some(prefix) = binding_prefix(attribute.name) else { continue };
             let binding = Binding { depth: self.depth, prefix, address: attribute.raw };
             if !prefix.is_empty() && attribute.raw.is_empty() {
-                return Err(malformed(attribute.at, "the address of a namespace"));
+                return Err(Fault::malformed(attribute.at, "the address of a namespace"));
             }
             self.bindings.push(binding);
         }
         let at = self.attributes.first().map_or(0, |attribute| attribute.at);
-        self.check_size(at, self.bindings.len(), self.limits.namespaces, "namespace declarations")
+        Self::check_size(at, self.bindings.len(), self.limits.namespaces, "namespace declarations")
     }
 
     fn resolve(&self, at: usize, prefix: &'a str) -> Result<&'a str, Fault> {
@@ -377,7 +392,7 @@ impl<'a> Reader<'a> {
             Some(binding) => Ok(binding.address),
             None if prefix.is_empty() => Ok(""),
             None if prefix == "xml" => Ok(XML_ADDRESS),
-            None => Err(malformed(at, "a prefix that is declared").with_found(prefix)),
+            None => Err(Fault::malformed(at, "a prefix that is declared").with_found(prefix)),
         }
     }
 
@@ -387,7 +402,9 @@ impl<'a> Reader<'a> {
             for earlier in &self.attributes[..index] {
                 if earlier.name == attribute.name || self.expanded(earlier)? == name {
                     let found = format!("{} twice", attribute.name);
-                    return Err(malformed(attribute.at, "each attribute once").with_found(&found));
+                    return Err(
+                        Fault::malformed(attribute.at, "each attribute once").with_found(&found)
+                    );
                 }
             }
         }
@@ -403,7 +420,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn check_size(&self, at: usize, size: usize, limit: usize, what: &str) -> Result<(), Fault> {
+    fn check_size(at: usize, size: usize, limit: usize, what: &str) -> Result<(), Fault> {
         if size <= limit {
             return Ok(());
         }
@@ -412,7 +429,7 @@ impl<'a> Reader<'a> {
 
     fn bad_character_fault(&self) -> Fault {
         let character = self.text[self.bad_character..].chars().next().unwrap_or_default();
-        malformed(self.bad_character, "characters that XML allows")
+        Fault::malformed(self.bad_character, "characters that XML allows")
             .with_found(&format!("U+{:04X}", u32::from(character)))
     }
 
@@ -426,12 +443,8 @@ impl<'a> Reader<'a> {
             return self.bad_character_fault();
         }
         let place = usize::try_from(self.inner.error_position()).unwrap_or(at);
-        malformed(place, &format!("well-formed XML ({error})"))
+        Fault::malformed(place, &format!("well-formed XML ({error})"))
     }
-}
-
-fn malformed(at: usize, expected: &str) -> Fault {
-    Fault::new(FailureCode::MalformedXml, at, expected.to_owned())
 }
 
 fn document_type(at: usize) -> Fault {
@@ -441,20 +454,20 @@ fn document_type(at: usize) -> Fault {
 
 fn check_instruction(at: usize, target: &str) -> Result<(), Fault> {
     if target.eq_ignore_ascii_case("xml") || !is_name(target) {
-        return Err(malformed(at, "the name of a processing instruction").with_found(target));
+        return Err(Fault::malformed(at, "the name of a processing instruction").with_found(target));
     }
     Ok(())
 }
 
 fn check_attribute_value(at: usize, value: &str) -> Result<(), Fault> {
     if let Some(offset) = memchr::memchr(b'<', value.as_bytes()) {
-        return Err(malformed(at + offset, "&lt; in an attribute").with_found("<"));
+        return Err(Fault::malformed(at + offset, "&lt; in an attribute").with_found("<"));
     }
     let mut rest = value;
     let mut place = at;
     while let Some(offset) = memchr::memchr(b'&', rest.as_bytes()) {
         let Some(length) = memchr::memchr(b';', &rest.as_bytes()[offset..]) else {
-            return Err(malformed(place + offset, "a reference that ends with ;"));
+            return Err(Fault::malformed(place + offset, "a reference that ends with ;"));
         };
         resolve_reference(place + offset, &rest[offset + 1..offset + length])?;
         rest = &rest[offset + length + 1..];
@@ -463,147 +476,12 @@ fn check_attribute_value(at: usize, value: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The value of an attribute: references resolved, white space as the standard has it.
-pub(super) fn attribute_value(raw: &str) -> Cow<'_, str> {
-    if memchr::memchr(b'&', raw.as_bytes()).is_none() && !raw.contains(['\t', '\n', '\r']) {
-        return Cow::Borrowed(raw);
-    }
-    let mut value = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(offset) = rest.find(['&', '\t', '\n', '\r']) {
-        value.push_str(&rest[..offset]);
-        rest = &rest[offset..];
-        if !rest.starts_with('&') {
-            value.push(' ');
-            rest = rest.strip_prefix("\r\n").unwrap_or(&rest[1..]);
-            continue;
-        }
-        let length = rest.find(';').unwrap_or(rest.len() - 1);
-        value.extend(resolve_reference(0, &rest[1..length]));
-        rest = &rest[length + 1..];
-    }
-    value.push_str(rest);
-    Cow::Owned(value)
-}
-
-/// One of the five entities that XML itself has, or a character by number.
-fn resolve_reference(at: usize, name: &str) -> Result<char, Fault> {
-    let number = match name {
-        "amp" => return Ok('&'),
-        "lt" => return Ok('<'),
-        "gt" => return Ok('>'),
-        "quot" => return Ok('"'),
-        "apos" => return Ok('\''),
-        name => name.strip_prefix('#'),
-    };
-    let Some(number) = number else {
-        let shown = format!("&{name};");
-        if !is_name(name) {
-            return Err(malformed(at, "&amp; or the reference of an entity").with_found(&shown));
-        }
-        let expected = "only the entities lt, gt, amp, quot and apos".to_owned();
-        return Err(Fault::new(FailureCode::ForbiddenXml, at, expected).with_found(&shown));
-    };
-    let digits = number.strip_prefix('x').map_or((number, 10), |digits| (digits, 16));
-    let plain = digits.0.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let value = u32::from_str_radix(digits.0, digits.1).ok().filter(|_| plain);
-    value.and_then(char::from_u32).filter(|character| is_allowed(*character)).ok_or_else(|| {
-        malformed(at, "the number of a character that XML allows").with_found(&format!("&{name};"))
-    })
-}
-
-/// Line ends are `\n`, whatever the document uses (XML 1.0, section 2.11).
-fn normalise_lines(raw: &str) -> Cow<'_, str> {
-    match memchr::memchr(b'\r', raw.as_bytes()) {
-        None => Cow::Borrowed(raw),
-        Some(_) => Cow::Owned(raw.replace("\r\n", "\n").replace('\r', "\n")),
-    }
-}
-
 fn count(bytes: &[u8], accept: impl Fn(u8) -> bool) -> usize {
     bytes.iter().position(|byte| !accept(*byte)).unwrap_or(bytes.len())
-}
-
-/// White space as XML has it, which is less than Unicode's.
-pub(super) fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
-}
-
-/// Whether XML 1.0 allows the character.
-pub(super) fn is_allowed(character: char) -> bool {
-    match character {
-        '\t' | '\n' | '\r' => true,
-        '\u{FFFE}' | '\u{FFFF}' => false,
-        other => other >= ' ',
-    }
-}
-
-/// Finds the first character that XML does not allow, a block at a time.
-fn first_bad_character(text: &str) -> Option<usize> {
-    const BLOCK: usize = 64;
-    let suspicious = |byte: u8| (byte < b' ') & !is_space(byte) | (byte == 0xEF);
-    for (index, block) in text.as_bytes().chunks(BLOCK).enumerate() {
-        if !block.iter().fold(false, |any, byte| any | suspicious(*byte)) {
-            continue;
-        }
-        for (offset, byte) in block.iter().enumerate().filter(|(_, byte)| suspicious(**byte)) {
-            let at = index * BLOCK + offset;
-            // 0xEF only ever begins a character, so that this is a place to cut at.
-            let character = text[at..].chars().next().unwrap_or_default();
-            if *byte < b' ' || !is_allowed(character) {
-                return Some(at);
-            }
-        }
-    }
-    None
 }
 
 /// The prefix that an attribute declares; empty for the default namespace.
 fn binding_prefix(name: &str) -> Option<&str> {
     let rest = name.strip_prefix("xmlns")?;
     if rest.is_empty() { Some("") } else { rest.strip_prefix(':') }
-}
-
-/// Splits a qualified name; none if it is no such name.
-fn split_name(name: &str) -> Option<(&str, &str)> {
-    match memchr::memchr(b':', name.as_bytes()) {
-        None => is_name(name).then_some(("", name)),
-        Some(colon) => {
-            let (prefix, local) = (&name[..colon], &name[colon + 1..]);
-            (is_name(prefix) && is_name(local)).then_some((prefix, local))
-        }
-    }
-}
-
-/// Whether the text is a name without a colon (`NCName`).
-pub(super) fn is_name(name: &str) -> bool {
-    let bytes = name.as_bytes();
-    let start = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    match bytes.first() {
-        None => false,
-        Some(first) if name.is_ascii() => start(*first) && bytes.iter().all(|byte| inner(*byte)),
-        Some(_) => {
-            let mut characters = name.chars();
-            let letter = |c: char| if c.is_ascii() { start(c as u8) } else { is_letter(c) };
-            let further = |c: char| {
-                if c.is_ascii() {
-                    inner(c as u8)
-                } else {
-                    is_letter(c)
-                        || matches!(c, '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
-                }
-            };
-            characters.next().is_some_and(letter) && characters.all(further)
-        }
-    }
-}
-
-/// `NameStartChar` of XML 1.0, fifth edition, beyond ASCII.
-fn is_letter(character: char) -> bool {
-    matches!(character,
-        '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}' | '\u{370}'..='\u{37D}'
-        | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}' | '\u{2070}'..='\u{218F}'
-        | '\u{2C00}'..='\u{2FEF}' | '\u{3001}'..='\u{D7FF}' | '\u{F900}'..='\u{FDCF}'
-        | '\u{FDF0}'..='\u{FFFD}' | '\u{10000}'..='\u{EFFFF}')
 }

@@ -1,5 +1,10 @@
 //! The promises of the module, on the mappings that come with the program.
 
+mod bad_input;
+mod load;
+mod properties;
+mod rules;
+
 use std::path::Path;
 
 use super::*;
@@ -9,12 +14,12 @@ use crate::domain::{Reply, SyncRequestId, Told, Verdict};
 fn a_service_point_becomes_an_asset_location_and_its_answer_a_reply() {
     let catalog = Catalog::built_in().unwrap();
     let content = ContentType { content_type: Some("application/xml"), content_encoding: None };
-    let request = include_bytes!("../../transforms/service-point/samples/residential.xml");
+    let request = include_bytes!("../../../transforms/service-point/samples/residential.xml");
     let translated = catalog.translate(request, &content);
     assert_eq!(translated.sync_request, SyncRequestId::new("85810617092033").ok());
     let outgoing = String::from_utf8(translated.outcome.unwrap().outgoing).unwrap();
     assert!(outgoing.contains("<timeZone>America/New_York</timeZone>"), "{outgoing}");
-    let answer = include_bytes!("../../transforms/answer/samples/positive.xml");
+    let answer = include_bytes!("../../../transforms/answer/samples/positive.xml");
     let answer = catalog.read_answer(answer, &content).unwrap();
     assert_eq!(answer.verdict, Verdict::Positive);
     let sync_request = answer.reference.sync_request.unwrap();
