@@ -57,6 +57,7 @@ fn check_properties(payload: &[u8], content: &ContentType<'_>) -> Result<(), Fau
         Err(Fault::new(FailureCode::NotXml, 0, expected).with_found(found))
     };
     if let Some(coding) = content.content_encoding {
+        // Some AMQP libraries put the character encoding here.
         let plain = ["", "identity", "none", "utf-8", "utf8"];
         if !plain.iter().any(|word| coding.trim().eq_ignore_ascii_case(word)) {
             return not_xml("no content encoding".to_owned(), coding);

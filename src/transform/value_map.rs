@@ -61,7 +61,9 @@ struct Book {
 impl Shelf {
     /// Reads `maps/NAME.toml` or `FOLDER/maps/NAME.toml`.
     pub(super) fn add(&mut self, file: &File, problems: &mut Problems) {
-        let (folder, name) = file.name.split_once("maps/").unwrap_or(("", &file.name));
+        let path = file.name.strip_prefix("maps/").map(|name| ("", name));
+        let (folder, name) =
+            path.or_else(|| file.name.split_once("/maps/")).unwrap_or(("", &file.name));
         let name = name.strip_suffix(".toml").unwrap_or(name);
         let table = toml_tree::parse(file, problems);
         let fields = Fields::new(file, &table);
@@ -79,7 +81,7 @@ impl Shelf {
         };
         let (entries, places) = read_entries(&fields, problems);
         self.books.push(Book {
-            folder: folder.trim_end_matches('/').to_owned(),
+            folder: folder.to_owned(),
             name: name.to_owned(),
             map: Arc::new(ValueMap { file: (&*file.name).into(), miss, entries }),
             file: file.clone(),
