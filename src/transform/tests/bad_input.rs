@@ -1,6 +1,7 @@
 //! Every kind of bad input that is known, with the code that it must get.
 
 use super::super::*;
+use super::CATALOG;
 use crate::domain::{FailureCode, SyncRequestId};
 
 const GOOD: &str = include_str!("../../../transforms/service-point/samples/residential.xml");
@@ -10,8 +11,7 @@ fn code(payload: impl AsRef<[u8]>) -> Option<FailureCode> {
 }
 
 fn code_with(payload: impl AsRef<[u8]>, content: &ContentType<'_>) -> Option<FailureCode> {
-    let catalog = Catalog::built_in().unwrap();
-    catalog.translate(payload.as_ref(), content).outcome.err().map(|failure| failure.code)
+    CATALOG.translate(payload.as_ref(), content).outcome.err().map(|failure| failure.code)
 }
 
 /// The good message with one place changed.
@@ -21,9 +21,8 @@ fn with(from: &str, to: &str) -> String {
 }
 
 fn check(rows: &[(&str, String, Option<FailureCode>)]) {
-    let catalog = Catalog::built_in().unwrap();
     for (name, payload, expected) in rows {
-        let translated = catalog.translate(payload.as_bytes(), &ContentType::default());
+        let translated = CATALOG.translate(payload.as_bytes(), &ContentType::default());
         let failure = translated.outcome.err();
         let found = failure.as_ref().map(|failure| failure.code);
         assert_eq!(found, *expected, "{name}: {failure:?}");
@@ -291,14 +290,12 @@ fn identities_are_clean_or_refused() {
     for (text, expected) in rows {
         assert_eq!(code(with(id, text)), Some(expected), "{text:?}");
     }
-    let shown =
-        Catalog::built_in().unwrap().translate(with(id, &long).as_bytes(), &ContentType::default());
+    let shown = CATALOG.translate(with(id, &long).as_bytes(), &ContentType::default());
     let value = shown.outcome.unwrap_err().defects[0].value.clone().unwrap();
     assert_eq!(value.chars().count(), 81, "the value is cut");
     for text in [" 85810617092033\t", "8581<!-- x -->0617092033", "8581<![CDATA[0617092033]]>"] {
         let payload = with(id, text);
-        let translated =
-            Catalog::built_in().unwrap().translate(payload.as_bytes(), &ContentType::default());
+        let translated = CATALOG.translate(payload.as_bytes(), &ContentType::default());
         assert_eq!(translated.sync_request, SyncRequestId::new(id).ok(), "{text}");
         assert!(translated.outcome.is_ok(), "{text}");
     }
@@ -306,9 +303,8 @@ fn identities_are_clean_or_refused() {
 
 #[test]
 fn who_it_is_about_is_known_as_far_as_the_message_can_be_read() {
-    let catalog = Catalog::built_in().unwrap();
     let id = SyncRequestId::new("85810617092033").ok();
-    let read = |payload: &[u8]| catalog.translate(payload, &ContentType::default());
+    let read = |payload: &[u8]| CATALOG.translate(payload, &ContentType::default());
     let broken = read(with("<spType>", "<spType").as_bytes());
     assert_eq!((broken.sync_request.clone(), broken.revision.version), (id.clone(), Some(3)));
     assert_eq!(broken.service_point.unwrap().as_str(), "3996166619");

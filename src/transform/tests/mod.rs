@@ -6,9 +6,13 @@ mod properties;
 mod rules;
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use super::*;
 use crate::domain::{Reply, SyncRequestId, Told, Verdict};
+
+/// The mappings that come with the program, read once for all tests.
+static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::built_in().unwrap());
 
 #[test]
 fn a_service_point_becomes_an_asset_location_and_its_answer_a_reply() {
