@@ -292,38 +292,26 @@ struct Identified {
 
 fn identify(message: &Message<'_>, identity: &Identity) -> Identified {
     let mut findings = Vec::new();
-    let sync_request = field(
-        message,
-        &identity.sync_request,
-        "identity.sync_request",
-        true,
-        &mut findings,
-        |text| {
-            SyncRequestId::new(text)
-                .map_err(|_| format!("1 to {} visible ASCII characters", SyncRequestId::LENGTH_MAX))
-        },
-    );
-    let service_point = field(
-        message,
-        &identity.service_point,
-        "identity.service_point",
-        true,
-        &mut findings,
-        |text| {
-            ServicePointId::new(text).map_err(|_| {
-                format!("1 to {} visible ASCII characters", ServicePointId::LENGTH_MAX)
-            })
-        },
-    );
+    let expected = |length| format!("1 to {length} visible ASCII characters");
+    let sync_request = Field { name: "identity.sync_request", source: &identity.sync_request };
+    let sync_request = sync_request.required(message, &mut findings, |text| {
+        SyncRequestId::new(text).map_err(|_| expected(SyncRequestId::LENGTH_MAX))
+    });
+    let service_point = Field { name: "identity.service_point", source: &identity.service_point };
+    let service_point = service_point.required(message, &mut findings, |text| {
+        ServicePointId::new(text).map_err(|_| expected(ServicePointId::LENGTH_MAX))
+    });
     let version = identity.version.as_ref().and_then(|source| {
-        field(message, source, "identity.version", false, &mut findings, |text| {
+        let version = Field { name: "identity.version", source };
+        version.read(message, &mut findings, |text| {
             let digits = text.bytes().all(|byte| byte.is_ascii_digit());
             let number = text.parse().ok().filter(|_| digits);
             number.ok_or_else(|| "a whole number".to_owned())
         })
     });
     let created_at = identity.created_at.as_ref().and_then(|source| {
-        field(message, source, "identity.created_at", false, &mut findings, |text| {
+        let created_at = Field { name: "identity.created_at", source };
+        created_at.read(message, &mut findings, |text| {
             let moment = DateForm::DateTime.read(text)?;
             moment.timestamp().ok_or_else(|| "a date that can be told".to_owned())
         })
@@ -331,48 +319,66 @@ fn identify(message: &Message<'_>, identity: &Identity) -> Identified {
     Identified { sync_request, service_point, revision: Revision { version, created_at }, findings }
 }
 
-/// Reads one field of the identity. A field that stands twice says nothing for certain.
-fn field<T>(
-    message: &Message<'_>,
-    source: &Source,
-    name: &str,
-    required: bool,
-    findings: &mut Vec<Finding>,
-    parse: impl FnOnce(&str) -> Result<T, String>,
-) -> Option<T> {
-    let reading = message.reading;
-    let mut all = reading.find(source, Found::ROOT);
-    let found = all.next();
-    if let Some(second) = all.next() {
-        findings.push(message.duplicate(0, Some(name), source, second));
-        return None;
-    }
-    let found = found.filter(|found| reading.is_whole(*found));
-    let text = found.map_or("", |found| trimmed(reading.text(found)));
-    let finding = |code, at, value: Option<String>, expected| Finding {
-        order: 0,
-        code,
-        rule: Some(name.to_owned()),
-        path: Some(source.shown.to_string()),
-        at,
-        value,
-        expected,
-    };
-    if text.is_empty() {
-        if required {
-            let at = message.place_of_missing(source, Found::ROOT);
+/// A field of the identity.
+struct Field<'m> {
+    name: &'static str,
+    source: &'m Source,
+}
+
+impl Field<'_> {
+    fn required<T>(
+        &self,
+        message: &Message<'_>,
+        findings: &mut Vec<Finding>,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let before = findings.len();
+        let value = self.read(message, findings, parse);
+        if value.is_none() && findings.len() == before {
+            let at = message.place_of_missing(self.source, Found::ROOT);
             let expected = "a value, it is required".to_owned();
-            findings.push(finding(FailureCode::MissingField, at, None, expected));
+            findings.push(self.finding(FailureCode::MissingField, at, None, expected));
         }
-        return None;
+        value
     }
-    match parse(text) {
-        Ok(value) => Some(value),
-        Err(expected) => {
-            let at = found.map_or(0, |found| reading.text_at(found));
-            findings.push(finding(FailureCode::BadValue, at, Some(text.to_owned()), expected));
-            None
+
+    /// Reads the field, if it is there. One that stands twice says nothing for certain.
+    fn read<T>(
+        &self,
+        message: &Message<'_>,
+        findings: &mut Vec<Finding>,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let reading = message.reading;
+        let mut all = reading.find(self.source, Found::ROOT);
+        let found = all.next().filter(|found| reading.is_whole(*found))?;
+        if let Some(second) = all.next() {
+            findings.push(message.duplicate(0, Some(self.name), self.source, second));
+            return None;
         }
+        let text = trimmed(reading.text(found));
+        if text.is_empty() {
+            return None;
+        }
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(expected) => {
+                let (at, value) = (reading.text_at(found), Some(text.to_owned()));
+                findings.push(self.finding(FailureCode::BadValue, at, value, expected));
+                None
+            }
+        }
+    }
+
+    fn finding(
+        &self,
+        code: FailureCode,
+        at: usize,
+        value: Option<String>,
+        expected: String,
+    ) -> Finding {
+        let path = Some(self.source.shown.to_string());
+        Finding { order: 0, code, rule: Some(self.name.to_owned()), path, at, value, expected }
     }
 }
 

@@ -85,6 +85,12 @@ enum Value<'r> {
     Text(Cow<'r, str>),
 }
 
+/// A value as it stands in the message, and where; nowhere for a default.
+struct Raw<'r> {
+    text: Cow<'r, str>,
+    from: Option<(&'r Source, Found)>,
+}
+
 impl<'r> Run<'r> {
     /// Nests as deep as `each` rules in the mapping, whatever the message holds.
     fn block(&mut self, block: &'r Block, within: Found) {
@@ -127,39 +133,33 @@ impl<'r> Run<'r> {
     }
 
     fn value(&mut self, rule: &'r Rule, within: Found) -> Result<Value<'r>, Box<Finding>> {
-        let mut first = None;
         let raw = match &rule.given {
             Given::Const(text) => return Ok(Value::Text(Cow::Borrowed(text))),
-            Given::From(sources) => self.first_of(rule, sources, within, &mut first)?,
+            Given::From(sources) => self.first_of(rule, sources, within)?,
             Given::Concat { sources, separator } => {
-                self.all_of(rule, sources, separator, within, &mut first)?
+                self.all_of(rule, sources, separator, within)?
             }
         };
         let raw = match (raw, &rule.default) {
             (Some(raw), _) => raw,
-            (None, Some(default)) => Cow::Borrowed(&**default),
+            (None, Some(default)) => Raw { text: Cow::Borrowed(&**default), from: None },
             (None, None) if rule.required && self.manner == Manner::Strict => {
                 return Err(Box::new(self.message.missing(rule, within)));
             }
             (None, None) if rule.keep_empty => return Ok(Value::Empty),
             (None, None) => return Ok(Value::Nothing),
         };
-        match rule.finish.apply(raw.clone()) {
+        match rule.finish.apply(raw.text.clone()) {
             Ok(finished) => {
                 self.passes += u32::from(finished.passed);
                 Ok(Value::Text(finished.value))
             }
             Err(_) if self.manner == Manner::Lenient => {
-                let end = rule.finish.length.and_then(|length| length.cut(&raw));
-                Ok(Value::Text(Cow::Owned(raw[..end.unwrap_or(raw.len())].to_owned())))
+                let text = raw.text;
+                let end = rule.finish.length.and_then(|length| length.cut(&text));
+                Ok(Value::Text(Cow::Owned(text[..end.unwrap_or(text.len())].to_owned())))
             }
-            Err(misfit) => {
-                let (source, found) = match first {
-                    Some((source, found)) => (Some(source), Some(found)),
-                    None => (rule.sources().first(), None),
-                };
-                Err(Box::new(self.message.misfit(rule, source, found, &raw, misfit)))
-            }
+            Err(misfit) => Err(Box::new(self.message.misfit(rule, &raw, misfit))),
         }
     }
 
@@ -168,15 +168,12 @@ impl<'r> Run<'r> {
         rule: &Rule,
         sources: &'r [Source],
         within: Found,
-        first: &mut Option<(&'r Source, Found)>,
-    ) -> Result<Option<Cow<'r, str>>, Box<Finding>> {
+    ) -> Result<Option<Raw<'r>>, Box<Finding>> {
         for source in sources {
-            if let Some(found) = self.pick(rule, source, within)? {
-                let text = rule.finish.trim.apply(self.message.reading.text(found));
-                if !text.is_empty() {
-                    *first = Some((source, found));
-                    return Ok(Some(Cow::Borrowed(text)));
-                }
+            let Some(found) = self.pick(rule, source, within)? else { continue };
+            let text = rule.finish.trim.apply(self.message.reading.text(found));
+            if !text.is_empty() {
+                return Ok(Some(Raw { text: Cow::Borrowed(text), from: Some((source, found)) }));
             }
         }
         Ok(None)
@@ -188,9 +185,9 @@ impl<'r> Run<'r> {
         sources: &'r [Source],
         separator: &str,
         within: Found,
-        first: &mut Option<(&'r Source, Found)>,
-    ) -> Result<Option<Cow<'r, str>>, Box<Finding>> {
+    ) -> Result<Option<Raw<'r>>, Box<Finding>> {
         let mut whole = String::new();
+        let mut from = None;
         for source in sources {
             let Some(found) = self.pick(rule, source, within)? else { continue };
             let text = rule.finish.trim.apply(self.message.reading.text(found));
@@ -201,9 +198,9 @@ impl<'r> Run<'r> {
                 whole.push_str(separator);
             }
             whole.push_str(text);
-            first.get_or_insert((source, found));
+            from.get_or_insert((source, found));
         }
-        Ok((!whole.is_empty()).then_some(Cow::Owned(whole)))
+        Ok((!whole.is_empty()).then_some(Raw { text: Cow::Owned(whole), from }))
     }
 
     /// The one element that counts. Where the rule does not choose, a second one is a defect.
@@ -283,21 +280,15 @@ impl Message<'_> {
         }
     }
 
-    fn misfit(
-        &self,
-        rule: &Rule,
-        source: Option<&Source>,
-        found: Option<Found>,
-        value: &str,
-        misfit: Misfit,
-    ) -> Finding {
+    fn misfit(&self, rule: &Rule, raw: &Raw<'_>, misfit: Misfit) -> Finding {
+        let source = raw.from.map(|(source, _)| source).or_else(|| rule.sources().first());
         Finding {
             order: rule.order,
             code: misfit.code,
             rule: Some(rule.to.to_string()),
             path: source.map(|source| source.shown.to_string()),
-            at: found.map_or(0, |found| self.reading.text_at(found)),
-            value: Some(value.to_owned()),
+            at: raw.from.map_or(0, |(_, found)| self.reading.text_at(found)),
+            value: Some(raw.text.to_string()),
             expected: misfit.expected,
         }
     }

@@ -9,3 +9,4 @@ mod docs;
 mod golden;
 mod lifecycle;
 mod standin;
+mod transforms;
