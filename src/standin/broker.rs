@@ -55,6 +55,9 @@ impl Outlet {
         loop {
             live.add_many(Count::Sent, messages.len() as u64);
             let results = self.0.publish_raw(&messages).await;
+            if let Some(Err(failure)) = results.iter().find(|result| result.is_err()) {
+                tracing::warn!("published again: {}", failure.detail);
+            }
             let mut in_doubt = results.iter().map(Result::is_err);
             for (about, result) in about.iter().zip(&results) {
                 match result {

@@ -155,9 +155,12 @@ impl Replies {
         let requests = &mut record.requests;
         let mine = |request: &Request| request.correlation == reply.correlation;
         // Contents that were sent without properties share one correlation: the first that was not
-        // told is meant, for they are told in their order.
-        let untold = requests.iter().position(|request| mine(request) && request.told == 0);
-        let Some(at) = untold.or_else(|| requests.iter().rposition(mine)) else {
+        // told of is meant, if the outcome suits it, for they are told of in their order.
+        let untold = |request: &Request| mine(request) && request.told == 0;
+        let suits = |request: &Request| request.is_good() == (reply.outcome != "parked");
+        let at = requests.iter().position(|request| untold(request) && suits(request));
+        let at = at.or_else(|| requests.iter().position(untold));
+        let Some(at) = at.or_else(|| requests.iter().rposition(mine)) else {
             let what = format!(
                 "reply {} to {} carries {}",
                 reply.message, reply.sync_request, reply.correlation
@@ -169,10 +172,9 @@ impl Replies {
         if request.told == 1 {
             live.add(Count::RequestsTold);
         }
-        let is_good = request.expectation == Expectation::Delivered;
         match reply.outcome {
-            "parked" if is_good => live.add(Count::GoodParked),
-            "applied" if !is_good => live.add(Count::BrokenApplied),
+            "parked" if request.is_good() => live.add(Count::GoodParked),
+            "applied" if !request.is_good() => live.add(Count::BrokenApplied),
             _ => {}
         }
         if let Some(key) = reply.reading.first("externalPk1")
@@ -194,13 +196,19 @@ impl Record {
     /// answers for what it corrected.
     fn is_untold(&self) -> bool {
         let Some(last) = self.requests.last() else { return false };
-        let is_told = |request: &Request| request.told > 0;
-        let any_counts = self.is_disordered && self.requests.iter().any(is_told);
-        last.must_be_told() && !is_told(last) && !any_counts
+        // Without properties nobody can tell which content a reply is about.
+        let counts =
+            |request: &Request| self.is_disordered || request.correlation == last.correlation;
+        let is_told = |request: &Request| request.told > 0 && counts(request);
+        last.must_be_told() && !self.requests.iter().any(is_told)
     }
 }
 
 impl Request {
+    fn is_good(&self) -> bool {
+        self.expectation == Expectation::Delivered
+    }
+
     fn must_be_told(&self) -> bool {
         matches!(self.expectation, Expectation::Delivered | Expectation::Parked(_))
     }
@@ -341,9 +349,9 @@ mod tests {
     }
 
     #[test]
-    fn contents_of_one_sync_request_are_told_apart_by_correlation_or_order() {
-        for style in [Style::Full, Style::MessageId, Style::Bare] {
-            let broken = Expectation::Parked(crate::domain::FailureCode::MissingField);
+    fn contents_of_one_sync_request_are_told_apart_by_correlation() {
+        let broken = Expectation::Parked(crate::domain::FailureCode::MissingField);
+        for style in [Style::Full, Style::MessageId] {
             let first = planned(1, style, broken);
             let second = planned(2, style, Expectation::Delivered);
             let mut desk = Desk::new(&[first.clone(), second.clone()]);
@@ -353,6 +361,17 @@ mod tests {
             assert_eq!((desk.replies.untold(), desk.violated()), (0, Vec::new()));
             assert_eq!(desk.live.count(Count::GoodParked), 0);
         }
+    }
+
+    #[test]
+    fn without_properties_any_reply_may_be_about_the_correction() {
+        let broken = Expectation::Parked(crate::domain::FailureCode::MissingField);
+        let first = planned(1, Style::Bare, broken);
+        let second = planned(2, Style::Bare, Expectation::Delivered);
+        let mut desk = Desk::new(&[first, second.clone()]);
+        desk.take(&reply("r1", &second, "applied", POSITIVE));
+        assert_eq!((desk.replies.untold(), desk.violated()), (0, Vec::new()));
+        assert_eq!(desk.live.count(Count::BrokenApplied), 0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The stand-ins against each other, on a real broker, with a relay between them that does what the
 //! bridge does in the plainest way, and wrongly when told to.
 
+mod mappings;
 mod relay;
 
 use std::sync::Arc;
