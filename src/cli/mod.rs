@@ -8,6 +8,7 @@ mod explain;
 mod output;
 mod requests;
 mod select;
+mod simulate;
 mod store;
 mod transforms;
 mod views;
@@ -53,6 +54,8 @@ enum Command {
     /// The settings: check, show.
     #[command(subcommand)]
     Config(config::Config),
+    /// Play billing or asset management: stand-ins that send, answer and keep count.
+    Simulate(simulate::Options),
     /// Explain a failure code.
     Explain {
         /// Such as TL2002.
@@ -116,6 +119,7 @@ async fn with_settings(command: Command, settings: Settings) -> Result<Exit, Fai
             errors::run(command, &workshop(&settings)?.operations, now).await
         }
         Command::Store(command) => store::run(&command, &settings).await,
+        Command::Simulate(options) => simulate::run(options, &settings).await,
         Command::Config(_) | Command::Explain { .. } => Ok(Exit::Done),
     }
 }
