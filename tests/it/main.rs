@@ -7,6 +7,8 @@ mod amqp;
 mod architecture;
 mod docs;
 mod golden;
+mod journeys;
 mod lifecycle;
 mod standin;
+mod support;
 mod transforms;

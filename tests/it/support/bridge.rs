@@ -1,0 +1,177 @@
+//! The bridge as a child process. It never outlives its test.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use super::command::Settings;
+use super::until;
+use super::wait::{PATIENCE, fail};
+
+/// The log line that tells that the bridge is up.
+const READY: &str = "tieline runs";
+
+/// How many lines of the log a failing test shows.
+const LINES_SHOWN: usize = 60;
+
+/// A running bridge.
+pub(crate) struct Bridge {
+    child: Child,
+    log: Log,
+}
+
+/// How a bridge ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its exit code; none if a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) log: Vec<String>,
+}
+
+impl Bridge {
+    /// Starts a bridge and returns when it is up.
+    #[track_caller]
+    pub(super) fn start(dir: &Path, settings: &Settings) -> Self {
+        let bridge = Self::spawn(dir, settings);
+        bridge.logs(READY);
+        bridge
+    }
+
+    /// Starts a bridge that will refuse, and returns when it has ended.
+    pub(super) fn start_in_vain(dir: &Path, settings: &Settings) -> Ended {
+        Self::spawn(dir, settings).end()
+    }
+
+    fn spawn(dir: &Path, settings: &Settings) -> Self {
+        let mut command = settings.command(dir);
+        command.arg("run").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let log = Log::follow(child.stderr.take().unwrap());
+        Self { child, log }
+    }
+
+    /// Waits for a line of the log that contains the text, and returns it.
+    #[track_caller]
+    pub(crate) fn logs(&self, text: &str) -> String {
+        match self.log.line_with(text) {
+            Ok(line) => line,
+            Err(lines) => fail(&format!(
+                "expected '{text}' in the bridge's log, found:\n{}",
+                tail(&lines)
+            )),
+        }
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub(crate) fn stop(self) -> Ended {
+        self.signal("TERM");
+        self.end()
+    }
+
+    /// SIGKILL, and waits for its end.
+    pub(crate) fn kill(mut self) -> Ended {
+        self.child.kill().unwrap();
+        self.end()
+    }
+
+    /// SIGHUP: it reads its mappings again.
+    pub(crate) fn hangup(&self) {
+        self.signal("HUP");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        assert!(status.success(), "kill -s {name} {pid}");
+    }
+
+    fn end(mut self) -> Ended {
+        let status = until("the bridge to end", || self.child.try_wait().unwrap());
+        Ended { code: status.code(), log: self.log.until_closed() }
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if thread::panicking() {
+            eprintln!("--- the bridge's log\n{}", tail(&self.log.lock().lines));
+        }
+    }
+}
+
+impl Ended {
+    /// Fails unless the log has a line with all of these words.
+    #[track_caller]
+    pub(crate) fn says(&self, words: &[&str]) {
+        let text = self.log.join("\n");
+        let joined = text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        for word in words {
+            assert!(joined.contains(word), "expected '{word}' in:\n{text}");
+        }
+    }
+}
+
+fn tail(lines: &[String]) -> String {
+    lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n")
+}
+
+/// What the bridge writes to standard error, line by line.
+#[derive(Clone, Default)]
+struct Log(Arc<(Mutex<Lines>, Condvar)>);
+
+#[derive(Default)]
+struct Lines {
+    lines: Vec<String>,
+    closed: bool,
+}
+
+impl Log {
+    fn follow(from: ChildStderr) -> Self {
+        let log = Self::default();
+        let writer = log.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(from).lines() {
+                writer.lock().lines.push(line.unwrap_or_else(|error| error.to_string()));
+                writer.0.1.notify_all();
+            }
+            writer.lock().closed = true;
+            writer.0.1.notify_all();
+        });
+        log
+    }
+
+    /// Waits for a line; all lines if it never comes.
+    fn line_with(&self, text: &str) -> Result<String, Vec<String>> {
+        let start = Instant::now();
+        let mut lines = self.lock();
+        let mut seen = 0;
+        loop {
+            if let Some(line) = lines.lines[seen..].iter().find(|line| line.contains(text)) {
+                return Ok(line.clone());
+            }
+            seen = lines.lines.len();
+            let left = PATIENCE.checked_sub(start.elapsed());
+            let Some(left) = left.filter(|_| !lines.closed) else {
+                return Err(lines.lines.clone());
+            };
+            let waited = self.0.1.wait_timeout(lines, left);
+            lines = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn until_closed(&self) -> Vec<String> {
+        let lines = self.lock();
+        let open = |lines: &mut Lines| !lines.closed;
+        let lines = self.0.1.wait_timeout_while(lines, PATIENCE, open);
+        lines.unwrap_or_else(PoisonError::into_inner).0.lines.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,79 @@
+//! The command line, as an operator uses it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// What a command said, and how it ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Output {
+    /// Runs a command of the binary and waits for its end.
+    pub(super) fn of(dir: &Path, settings: &Settings, args: &[&str]) -> Self {
+        let output = settings.command(dir).args(args).output().unwrap();
+        Self {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Its standard output as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        let read = serde_json::from_str(&self.out);
+        assert!(read.is_ok(), "expected JSON, found {self:?}");
+        read.unwrap()
+    }
+
+    /// Fails unless it ended with this code.
+    #[track_caller]
+    pub(crate) fn ended(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "exit code of {self:?}");
+        self
+    }
+
+    /// Whether all of these words stand in what it printed.
+    #[track_caller]
+    pub(crate) fn says(&self, words: &[&str]) {
+        let text = format!("{}{}", self.out, self.err);
+        // Long lines of an error are broken for the terminal.
+        let text = text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        for word in words {
+            assert!(text.contains(word), "expected '{word}' in: {text}");
+        }
+    }
+}
+
+/// The settings of a bridge, by their names in the settings file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings(BTreeMap<String, String>);
+
+impl Settings {
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// The binary with these settings in its environment, and no others.
+    pub(super) fn command(&self, dir: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tieline"));
+        command.current_dir(dir).env("NO_COLOR", "1").env("TZ", "UTC");
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("TIELINE_") {
+                command.env_remove(name);
+            }
+        }
+        for (name, value) in &self.0 {
+            let name = name.replace('.', "__").to_ascii_uppercase();
+            command.env(format!("TIELINE__{name}"), value);
+        }
+        command
+    }
+}
