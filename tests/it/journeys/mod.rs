@@ -1,1 +1,20 @@
-//! Stories from the promise.
+//! Stories from the promise, one theme a file: the real binary on a real RabbitMQ, with both
+//! systems played over plain AMQP. They know queues, messages, commands and exit codes, and
+//! nothing of the code.
+
+mod answers;
+mod crash;
+mod desk;
+mod encodings;
+mod good;
+mod http;
+mod mappings;
+mod operator;
+mod order;
+mod overdue;
+mod properties;
+mod replies;
+mod resends;
+mod starting;
+mod unreachable;
+mod unreadable;

@@ -25,15 +25,13 @@ pub(crate) fn positive(sync_request: &str, key: &str) -> Vec<u8> {
 
 /// The answer that an asset location was refused.
 pub(crate) fn negative(sync_request: &str, refusal: Refusal<'_>) -> Vec<u8> {
-    let parameters: String = (1..)
-        .zip(refusal.parameters)
-        .map(|(sequence, value)| {
-            format!(
-                "<items><parameterSequence>{sequence}</parameterSequence>\
-                 <messageParameterValue>{value}</messageParameterValue></items>"
-            )
-        })
-        .collect();
+    let parameter = |(sequence, value): (i32, &&str)| {
+        format!(
+            "<items><parameterSequence>{sequence}</parameterSequence>\
+             <messageParameterValue>{value}</messageParameterValue></items>"
+        )
+    };
+    let parameters = (1..).zip(refusal.parameters).map(parameter).collect::<Vec<_>>().concat();
     format!(
         "<syncResponse xmlns=\"urn:tieline:wam:sync-response:1\">\
            <externalReferenceId>{sync_request}</externalReferenceId>\

@@ -58,10 +58,9 @@ impl Bridge {
     pub(crate) fn logs(&self, text: &str) -> String {
         match self.log.line_with(text) {
             Ok(line) => line,
-            Err(lines) => fail(&format!(
-                "expected '{text}' in the bridge's log, found:\n{}",
-                tail(&lines)
-            )),
+            Err(lines) => {
+                fail(&format!("expected '{text}' in the bridge's log, found:\n{}", tail(&lines)))
+            }
         }
     }
 
@@ -95,6 +94,7 @@ impl Bridge {
 }
 
 impl Drop for Bridge {
+    #[expect(clippy::print_stderr, reason = "a failing test shows the bridge's log")]
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
@@ -109,7 +109,8 @@ impl Ended {
     #[track_caller]
     pub(crate) fn says(&self, words: &[&str]) {
         let text = self.log.join("\n");
-        let joined = text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        let joined =
+            text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
         for word in words {
             assert!(joined.contains(word), "expected '{word}' in:\n{text}");
         }

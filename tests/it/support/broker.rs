@@ -11,6 +11,7 @@ use xtask::broker::{Install, Node};
 const BATCH: usize = 24;
 
 /// Whether this machine can start brokers; says so if not.
+#[expect(clippy::print_stderr, reason = "a test that is left out says so")]
 pub(crate) fn has_rabbitmq() -> bool {
     let Err(absent) = Install::find() else { return true };
     let required = std::env::var_os("TIELINE_TEST_REQUIRE").is_some_and(|value| value == "all");
@@ -45,18 +46,6 @@ impl Shared {
             self.make_more(&mut free);
         }
         free.urls.pop_front().unwrap()
-    }
-
-    /// Adds a user who may do everything in every virtual host that there is.
-    pub(crate) fn add_user(&self, name: &str, url: &str) -> String {
-        let (_, vhost) = url.rsplit_once('/').unwrap();
-        self.import(
-            &format!("user-{vhost}"),
-            &format!(
-                r#"{{"users":[{{"name":"{name}","password":"{name}","tags":""}}],"permissions":[{{"user":"{name}","vhost":"{vhost}","configure":".*","write":".*","read":".*"}}]}}"#
-            ),
-        );
-        url.replacen("guest:guest", &format!("{name}:{name}"), 1)
     }
 
     fn make_more(&self, free: &mut Free) {

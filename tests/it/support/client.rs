@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -155,6 +154,17 @@ impl Client {
         });
     }
 
+    /// Deletes a queue if it and the broker are there.
+    pub(super) fn try_delete(&self, queue: &str) {
+        self.consumers.borrow_mut().remove(queue);
+        wait_for(async {
+            if let Ok(channel) = self.connection.create_channel().await {
+                drop(channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await);
+                drop(channel.close(200, "done".into()).await);
+            }
+        });
+    }
+
     /// Binds a queue to an exchange.
     pub(crate) fn bind(&self, queue: &str, exchange: &str, key: &str) {
         let options = QueueBindOptions::default();
@@ -198,12 +208,11 @@ impl Client {
     /// The next delivery of a queue's consumer; nothing if the queue is gone.
     async fn delivery(&self, queue: &str) -> Option<Message> {
         let known = self.consumers.borrow_mut().remove(queue);
-        let mut consumer = match known {
-            Some(consumer) => consumer,
-            None => {
-                let channel = self.connection.create_channel().await.unwrap();
-                consume(&channel, queue).await.ok()?
-            }
+        let mut consumer = if let Some(consumer) = known {
+            consumer
+        } else {
+            let channel = self.connection.create_channel().await.unwrap();
+            consume(&channel, queue).await.ok()?
         };
         let delivery = consumer.next().await?.ok()?;
         delivery.ack(BasicAckOptions::default()).await.ok()?;

@@ -45,7 +45,8 @@ impl Output {
     pub(crate) fn says(&self, words: &[&str]) {
         let text = format!("{}{}", self.out, self.err);
         // Long lines of an error are broken for the terminal.
-        let text = text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        let text =
+            text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
         for word in words {
             assert!(text.contains(word), "expected '{word}' in: {text}");
         }

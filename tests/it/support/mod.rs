@@ -19,7 +19,6 @@ mod xml;
 pub(crate) use answer::{Refusal, negative, positive};
 pub(crate) use broker::{Shared, has_rabbitmq};
 pub(crate) use client::{Client, properties};
-pub(crate) use command::Output;
 pub(crate) use gate::Gate;
 pub(crate) use message::Message;
 pub(crate) use reader::Reader;

@@ -6,7 +6,7 @@ const NAMESPACE: &str = "urn:tieline:ccb:sp-sync:1";
 /// A service point sync request, to be varied.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    pub(crate) sync_request: String,
+    pub(crate) id: String,
     pub(crate) service_point: String,
     version: Option<u32>,
     created: String,
@@ -29,9 +29,9 @@ pub(crate) enum Encoding {
 }
 
 /// A good request of a metered service point.
-pub(crate) fn request(sync_request: &str, service_point: &str) -> Request {
+pub(crate) fn request(id: &str, service_point: &str) -> Request {
     Request {
-        sync_request: sync_request.to_owned(),
+        id: id.to_owned(),
         service_point: service_point.to_owned(),
         version: Some(1),
         created: "2025-03-14T02:11:09-05:00".to_owned(),
@@ -140,15 +140,14 @@ impl Request {
     }
 
     fn body(&self) -> String {
-        let Self { sync_request, service_point, created, sp_type, category, .. } = self;
+        let Self { id, service_point, created, sp_type, category, .. } = self;
         let Self { description, time_zone, .. } = self;
-        let version =
-            self.version.map(|version| format!("\n    <version>{version}</version>"));
+        let version = self.version.map(|version| format!("\n    <version>{version}</version>"));
         let version = version.unwrap_or_default();
         format!(
             "<spSyncRequest>
   <sendDetails>
-    <syncRequestId>{sync_request}</syncRequestId>
+    <syncRequestId>{id}</syncRequestId>
     <bo>C1-FWSPSyncRequest</bo>
     <boStatus>SENDREQ</boStatus>
     <createDateTime>{created}</createDateTime>{version}

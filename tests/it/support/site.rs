@@ -79,6 +79,11 @@ impl Site {
         self.dir.path().join(name)
     }
 
+    /// The command line of this site, for another thread.
+    pub(crate) fn beside(&self) -> Desk {
+        Desk { dir: self.dir.path().to_owned(), settings: self.settings.clone() }
+    }
+
     /// Starts the bridge and returns when it is up.
     #[track_caller]
     pub(crate) fn start(&self) -> Bridge {
@@ -164,8 +169,8 @@ impl Site {
     #[track_caller]
     pub(crate) fn synchronise(&self, request: &Request) -> (Message, Message) {
         self.send(request);
-        let location = self.accept(&request.sync_request);
-        (location, self.positive_reply_to(&request.sync_request))
+        let location = self.accept(&request.id);
+        (location, self.positive_reply_to(&request.id))
     }
 
     /// Proves that neither asset management nor billing got anything more: a request that is sent
@@ -236,11 +241,22 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         // The shared broker keeps every queue's log in memory as long as the queue is there.
-        for name in queue::ALL {
-            if !std::thread::panicking() {
-                self.client.delete(name);
-            }
+        for name in queue::ALL.into_iter().chain([queue::TAP]) {
+            self.client.try_delete(name);
         }
+    }
+}
+
+/// The command line of a site.
+pub(crate) struct Desk {
+    dir: PathBuf,
+    settings: Settings,
+}
+
+impl Desk {
+    /// Runs a command.
+    pub(crate) fn cli(&self, args: &[&str]) -> Output {
+        Output::of(&self.dir, &self.settings, args)
     }
 }
 

@@ -1,0 +1,154 @@
+//! Whatever ends, in the middle of whatever: every request gets exactly one final reply, and every
+//! message id stands for one content.
+
+use std::collections::HashMap;
+
+use xtask::broker::Node;
+
+use crate::support::{Message, Reader, Site, has_rabbitmq, properties, queue, request, until};
+
+/// How many requests are under way while things end.
+const COUNT: usize = 2000;
+
+fn requests(count: usize) -> Vec<Vec<u8>> {
+    (0..count).map(|n| request(&format!("S{n}"), &format!("P{n}")).bytes()).collect()
+}
+
+/// Fails unless each of so many sync requests has one positive reply, sent once or sent again
+/// unchanged.
+#[track_caller]
+pub(super) fn assert_each_settled_once(replies: &[Message], count: usize) {
+    let mut told = HashMap::new();
+    for reply in replies {
+        let id = reply.sync_request();
+        assert!(reply.is_positive(), "{}", reply.text());
+        let first = told.entry(id).or_insert(reply);
+        assert_eq!(first.message_id(), reply.message_id(), "a second reply: {}", reply.text());
+        assert_eq!(first.body, reply.body, "one body for each message id");
+    }
+    assert_eq!(told.len(), count);
+}
+
+/// Fails unless each of so many sync requests has one asset location, sent once or sent again
+/// unchanged.
+#[track_caller]
+pub(super) fn assert_resends_are_equal(locations: &[Message], count: usize) {
+    let mut sent = HashMap::new();
+    for location in locations {
+        let first = sent.entry(location.sync_request()).or_insert(location);
+        assert_eq!(first.message_id(), location.message_id(), "{}", location.text());
+        assert_eq!(first.body, location.body, "one body for each message id");
+    }
+    assert_eq!(sent.len(), count);
+}
+
+#[test]
+fn a_bridge_that_is_killed_five_times_loses_nothing_and_doubles_nothing() {
+    let Some(site) = Site::open() else { return };
+    let mut bridge = site.start();
+    let locations = Reader::of_locations(&site.url);
+    let replies = Reader::of_replies(&site.url);
+    site.client.publish_all(queue::REQUEST, &requests(COUNT));
+    for kill in 1..=5 {
+        until("some replies before the next kill", || {
+            (replies.count() >= kill * COUNT / 8).then_some(())
+        });
+        bridge.kill();
+        bridge = site.start();
+    }
+    assert_each_settled_once(&replies.until_about(COUNT), COUNT);
+    assert_resends_are_equal(&locations.taken(), COUNT);
+    assert_at_rest(&site);
+}
+
+/// Fails unless every queue is empty and every request settled, once it is so.
+fn assert_at_rest(site: &Site) {
+    site.nothing_more("M1");
+    for name in [queue::REQUEST, queue::LOCATION, queue::ANSWER, queue::REQUEST_ERROR] {
+        until(&format!("{name} to be empty"), || {
+            (site.client.depth(name) == Some(0)).then_some(())
+        });
+    }
+    assert!(site.errors().is_empty());
+    let states = "waiting,pending,published,overdue,rejected,parked,superseded,discarded";
+    let listed = site.cli(&["requests", "list", "--state", states, "--json"]).ended(0).json();
+    assert_eq!(listed.as_array().unwrap().len(), 0, "all are applied: {listed}");
+}
+
+#[test]
+fn a_broker_that_is_killed_under_load_loses_nothing() {
+    if !has_rabbitmq() {
+        return;
+    }
+    let mut node = Node::start().unwrap();
+    let url = node.amqp_url();
+    let site = Site::at(&url);
+    let bridge = site.start();
+    let locations = Reader::of_locations(&url);
+    let replies = Reader::of_replies(&url);
+    site.client.publish_all(queue::REQUEST, &requests(COUNT));
+    until("some replies", || (replies.count() >= COUNT / 4).then_some(()));
+    node.kill().unwrap();
+    node.restart().unwrap();
+    assert_each_settled_once(&replies.until_about(COUNT), COUNT);
+    assert_resends_are_equal(&locations.taken(), COUNT);
+    assert!(site.errors().is_empty(), "an outage is nobody's failure");
+    assert_eq!(bridge.stop().code, Some(0));
+}
+
+#[test]
+fn a_stop_in_the_middle_is_prompt_and_loses_nothing() {
+    let Some(site) = Site::open() else { return };
+    let bridge = site.start();
+    let locations = Reader::of_locations(&site.url);
+    let replies = Reader::of_replies(&site.url);
+    site.client.publish_all(queue::REQUEST, &requests(COUNT));
+    until("some replies", || (replies.count() >= COUNT / 8).then_some(()));
+    let asked = std::time::Instant::now();
+    let ended = bridge.stop();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(asked.elapsed().as_secs() < 10, "it took {:?}", asked.elapsed());
+    let before = replies.count();
+    assert!(before < COUNT, "it was stopped in the middle");
+    let _bridge = site.start();
+    let told = replies.until_about(COUNT);
+    assert_each_settled_once(&told, COUNT);
+    assert_eq!(told.len(), COUNT, "after a clean stop nothing is sent twice");
+    let sent = locations.taken();
+    assert_resends_are_equal(&sent, COUNT);
+    assert_eq!(sent.len(), COUNT, "after a clean stop nothing is sent twice");
+}
+
+#[test]
+fn a_stop_is_prompt_while_the_other_side_is_away() {
+    let Some(site) = Site::open() else { return };
+    let site = site.with("unreachable.park_after", "never");
+    let bridge = site.start();
+    site.client.delete(queue::LOCATION);
+    site.client.delete(queue::REPLY);
+    site.send(&request("S1", "P1"));
+    site.send(&request("S2", "P2").unmapped());
+    bridge.logs("TL3001");
+    bridge.logs("TL5001");
+    let asked = std::time::Instant::now();
+    assert_eq!(bridge.stop().code, Some(0));
+    assert!(asked.elapsed().as_secs() < 10, "it took {:?}", asked.elapsed());
+    let _bridge = site.start();
+    site.accept("S1");
+    site.negative_reply_to("S2");
+    site.positive_reply_to("S1");
+}
+
+#[test]
+fn a_redelivered_request_is_known_again() {
+    let Some(site) = Site::open() else { return };
+    let bridge = site.start();
+    let request = request("S1", "P1");
+    site.synchronise(&request);
+    bridge.kill();
+    // As if the settlement of the first delivery had been lost with the process.
+    site.client.publish(queue::REQUEST, &request.bytes(), properties());
+    let _bridge = site.start();
+    site.positive_reply_to("S1");
+    site.nothing_more("M1");
+}

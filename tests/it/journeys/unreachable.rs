@@ -1,0 +1,195 @@
+//! Asset management's side is away: a pause first, the error queue only when it lasts.
+
+use crate::support::{Gate, Reader, Shared, Site, has_rabbitmq, queue, request};
+
+fn declare(site: &Site) {
+    site.cli(&["queues", "declare", "--yes", "--reason", "mended"]).ended(0);
+}
+
+#[test]
+fn a_missing_location_queue_pauses_the_leg_and_it_resumes_by_itself() {
+    let Some(site) = Site::open() else { return };
+    let site = site.with("unreachable.park_after", "never");
+    let bridge = site.start();
+    site.tap_errors();
+    site.client.delete(queue::LOCATION);
+    let ids = ["S1", "S2", "S3"];
+    for id in ids {
+        site.send(&request(id, id));
+    }
+    bridge.logs("TL3001");
+    for id in ids {
+        site.request_is(id, "pending");
+    }
+    declare(&site);
+    for id in ids {
+        site.accept(id);
+    }
+    for id in ids {
+        site.positive_reply_to(id);
+    }
+    assert!(site.errors().is_empty());
+    assert_eq!(site.client.depth(queue::TAP), Some(0), "nothing was parked");
+    site.nothing_more("M1");
+}
+
+#[test]
+fn an_outage_counts_no_attempt_however_often_it_is_tried() {
+    let Some(site) = Site::open() else { return };
+    let site = site
+        .with("unreachable.park_after", "never")
+        .with("unreachable.retry_max", "50ms")
+        .with("retry.tries_max", "1");
+    let bridge = site.start();
+    site.client.unbind(queue::LOCATION, "tieline.out", queue::LOCATION);
+    site.send(&request("S1", "P1"));
+    bridge.logs("TL3001");
+    // Another second of tries: an operator's look at a state that must not change.
+    let mut looks = 0;
+    crate::support::until("ten looks", || {
+        site.request_is("S1", "pending");
+        looks += 1;
+        (looks == 10).then_some(())
+    });
+    site.client.bind(queue::LOCATION, "tieline.out", queue::LOCATION);
+    site.accept("S1");
+    site.positive_reply_to("S1");
+}
+
+#[test]
+fn an_outage_is_parked_at_once_where_the_site_says_so_and_retried_by_an_operator() {
+    let Some(site) = Site::open() else { return };
+    let site = site.with("unreachable.park_after", "0");
+    let _bridge = site.start();
+    site.tap_errors();
+    site.client.delete(queue::LOCATION);
+    let ids = ["S1", "S2", "S3"];
+    for id in ids {
+        site.send(&request(id, id));
+        let reply = site.negative_reply_to(id);
+        assert!(reply.text().contains("TL3001"), "{}", reply.text());
+        site.request_is(id, "parked");
+    }
+    let copies = site.client.take(queue::TAP, ids.len());
+    assert!(copies.iter().all(|copy| copy.routing_key == "location.TL3001"), "{copies:?}");
+    declare(&site);
+    let retried = site.cli(&[
+        "errors",
+        "retry",
+        "--code",
+        "TL3001",
+        "--yes",
+        "--reason",
+        "the queue is back",
+        "--json",
+    ]);
+    assert_eq!(retried.ended(0).json()["done"], 3);
+    for id in ids {
+        site.accept(id);
+    }
+    for id in ids {
+        site.positive_reply_to(id);
+    }
+    site.no_errors();
+    site.nothing_more("M1");
+}
+
+#[test]
+fn an_outage_that_exceeds_its_limit_parks_what_waits_and_what_arrives() {
+    let Some(site) = Site::open() else { return };
+    let site = site.with("unreachable.park_after", "2s");
+    let bridge = site.start();
+    site.client.delete(queue::LOCATION);
+    site.send(&request("S1", "P1"));
+    bridge.logs("TL3001");
+    site.request_is("S1", "pending");
+    site.negative_reply_to("S1");
+    site.send(&request("S2", "P2"));
+    site.negative_reply_to("S2");
+    assert_eq!(site.errors().len(), 2);
+}
+
+#[test]
+fn what_an_outage_parked_is_released_by_itself_where_the_site_says_so() {
+    let Some(site) = Site::open() else { return };
+    let site = site.with("unreachable.park_after", "0").with("unreachable.release", "auto");
+    let _bridge = site.start();
+    // What is parked for another reason stays where it is.
+    site.send(&request("S0", "P0").unmapped());
+    site.negative_reply_to("S0");
+    site.client.delete(queue::LOCATION);
+    for id in ["S1", "S2"] {
+        site.send(&request(id, id));
+        site.negative_reply_to(id);
+    }
+    declare(&site);
+    for id in ["S1", "S2"] {
+        site.accept(id);
+    }
+    for id in ["S1", "S2"] {
+        site.positive_reply_to(id);
+    }
+    crate::support::until("only the other one on the error queue", || {
+        let errors = site.errors();
+        (errors.len() == 1 && errors[0]["sync_request"] == "S0").then_some(())
+    });
+    site.nothing_more("M1");
+}
+
+/// A site whose asset management has a broker address of its own, behind a gate.
+fn site_with_a_gate() -> (Site, Site, Gate) {
+    let assets = Shared::broker().vhost();
+    let (gate, url) = Gate::before(&assets);
+    let site = Site::at(&Shared::broker().vhost()).with("amqp.assets_url", &url);
+    gate.open();
+    declare(&site);
+    (site, Site::at(&assets), gate)
+}
+
+#[test]
+fn asset_management_may_be_away_when_the_bridge_starts() {
+    if !has_rabbitmq() {
+        return;
+    }
+    let (site, assets, gate) = site_with_a_gate();
+    gate.shut();
+    let site = site.with("unreachable.park_after", "never");
+    let _bridge = site.start();
+    for id in ["S1", "S2"] {
+        site.send(&request(id, id));
+        site.request_is(id, "pending");
+    }
+    assert!(site.errors().is_empty());
+    gate.open();
+    for id in ["S1", "S2"] {
+        assets.accept(id);
+    }
+    for id in ["S1", "S2"] {
+        site.positive_reply_to(id);
+    }
+}
+
+#[test]
+fn connections_may_be_cut_under_load_and_nothing_is_lost_or_doubled() {
+    if !has_rabbitmq() {
+        return;
+    }
+    let (site, assets, gate) = site_with_a_gate();
+    let _bridge = site.start();
+    let locations = Reader::of_locations(&assets.url);
+    let replies = Reader::of_replies(&site.url);
+    let count = 600;
+    let requests: Vec<_> =
+        (0..count).map(|n| request(&format!("S{n}"), &format!("P{n}")).bytes()).collect();
+    site.client.publish_all(queue::REQUEST, &requests);
+    for cut in 1..4 {
+        crate::support::until("some to be through", || {
+            (locations.count() >= cut * count / 5).then_some(())
+        });
+        gate.shut();
+        gate.open();
+    }
+    let told = replies.until_about(count);
+    super::crash::assert_each_settled_once(&told, count);
+    super::crash::assert_resends_are_equal(&locations.taken(), count);
+}
