@@ -58,6 +58,7 @@ fn a_bridge_that_is_killed_five_times_loses_nothing_and_doubles_nothing() {
     }
     assert_each_settled_once(&replies.until_about(COUNT), COUNT);
     assert_resends_are_equal(&locations.taken(), COUNT);
+    drop((locations, replies));
     assert_at_rest(&site);
 }
 

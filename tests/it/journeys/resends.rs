@@ -82,7 +82,7 @@ fn a_corrected_resend_after_a_refusal_is_a_new_attempt_with_a_reply_of_its_own()
 }
 
 #[test]
-fn a_corrected_resend_of_what_is_under_way_follows_it() {
+fn a_corrected_resend_of_what_is_under_way_follows_it_and_answers_for_both() {
     let Some(site) = Site::open() else { return };
     let _bridge = site.start();
     site.send(&request("S1", "P1").description("first"));
@@ -90,9 +90,10 @@ fn a_corrected_resend_of_what_is_under_way_follows_it() {
     site.send(&request("S1", "P1").description("second"));
     site.nothing_more("M1");
     site.answer(&first, &positive("S1", "K1"));
-    let second = site.accept("S1");
+    let second = site.location_of("S1");
     assert_eq!(second.at("location/description"), "second");
-    site.positive_reply_to("S1");
-    site.positive_reply_to("S1");
+    site.answer(&second, &positive("S1", "K2"));
+    let reply = site.positive_reply_to("S1");
+    assert_eq!(reply.at("externalIds/entityIdList/items/externalPk1"), "K2");
     site.nothing_more("M2");
 }

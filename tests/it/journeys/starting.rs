@@ -48,7 +48,7 @@ fn a_mistake_in_the_settings_file_is_shown_in_its_place() {
     .unwrap();
     let ended = site.start_in_vain();
     assert_eq!(ended.code, SETTINGS, "{ended:?}");
-    ended.says(&["tieline.toml", "amqp.batch"]);
+    ended.says(&["tieline.toml", "batch = \"many\"", ":5:9"]);
     std::fs::write(site.path("tieline.toml"), "[answer]\ntimeout = \"1h\"\n[oops\n").unwrap();
     let ended = site.start_in_vain();
     assert_eq!(ended.code, SETTINGS, "{ended:?}");

@@ -90,7 +90,7 @@ fn every_kind_of_bad_message_has_its_code_and_delays_nobody() {
     let deep = "<a>".repeat(100_000);
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("TL1001", Vec::new()),
-        ("TL1001", b"{\"syncRequestId\": \"S1\"}".to_vec()),
+        ("TL1006", b"{\"syncRequestId\": \"S1\"}".to_vec()),
         ("TL1003", deep.into_bytes()),
         ("TL1003", vec![b'x'; 9 * 1024 * 1024]),
         ("TL1005", good.replace("spSyncRequest", "personSyncRequest").into_bytes()),

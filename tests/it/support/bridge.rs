@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use super::command::Settings;
+use super::command::{Settings, assert_says};
 use super::until;
 use super::wait::{PATIENCE, fail};
 
@@ -41,8 +41,13 @@ impl Bridge {
     }
 
     /// Starts a bridge that will refuse, and returns when it has ended.
+    #[track_caller]
     pub(super) fn start_in_vain(dir: &Path, settings: &Settings) -> Ended {
-        Self::spawn(dir, settings).end()
+        let bridge = Self::spawn(dir, settings);
+        match bridge.log.line_with(READY) {
+            Ok(_) => fail("expected the bridge to refuse, and it runs"),
+            Err(_) => bridge.end(),
+        }
     }
 
     fn spawn(dir: &Path, settings: &Settings) -> Self {
@@ -108,12 +113,7 @@ impl Ended {
     /// Fails unless the log has a line with all of these words.
     #[track_caller]
     pub(crate) fn says(&self, words: &[&str]) {
-        let text = self.log.join("\n");
-        let joined =
-            text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
-        for word in words {
-            assert!(joined.contains(word), "expected '{word}' in:\n{text}");
-        }
+        assert_says(&self.log.join("\n"), words);
     }
 }
 

@@ -43,13 +43,16 @@ impl Output {
     /// Whether all of these words stand in what it printed.
     #[track_caller]
     pub(crate) fn says(&self, words: &[&str]) {
-        let text = format!("{}{}", self.out, self.err);
-        // Long lines of an error are broken for the terminal.
-        let text =
-            text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
-        for word in words {
-            assert!(text.contains(word), "expected '{word}' in: {text}");
-        }
+        assert_says(&format!("{}{}", self.out, self.err), words);
+    }
+}
+
+/// Fails unless the text has all of these words, wherever a terminal's width broke its lines.
+#[track_caller]
+pub(super) fn assert_says(text: &str, words: &[&str]) {
+    let plain = |text: &str| text.replace(|char: char| char.is_whitespace() || char == '│', "");
+    for word in words {
+        assert!(plain(text).contains(&plain(word)), "expected '{word}' in:\n{text}");
     }
 }
 

@@ -91,6 +91,7 @@ impl Site {
     }
 
     /// Starts a bridge that will refuse to run.
+    #[track_caller]
     pub(crate) fn start_in_vain(&self) -> Ended {
         Bridge::start_in_vain(self.dir.path(), &self.settings)
     }
