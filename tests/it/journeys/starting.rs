@@ -115,7 +115,7 @@ fn a_queue_that_can_lose_messages_is_refused_with_the_fix() {
     site.client.declare(queue::REQUEST, arguments);
     let ended = site.start_in_vain();
     assert_eq!(ended.code, BROKER, "{ended:?}");
-    ended.says(&[queue::REQUEST, "x-message-ttl"]);
+    ended.says(&[queue::REQUEST, "message-ttl", "fix:"]);
 
     // The fix works.
     site.client.delete(queue::REQUEST);
