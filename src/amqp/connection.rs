@@ -114,6 +114,11 @@ impl Endpoint {
         &self.uri.vhost
     }
 
+    /// Whether it is on this machine.
+    pub fn is_local(&self) -> bool {
+        matches!(self.uri.authority.host.as_str(), "localhost" | "127.0.0.1" | "::1")
+    }
+
     /// The user that connects.
     pub fn user(&self) -> &str {
         &self.uri.authority.userinfo.username

@@ -8,7 +8,7 @@ use crate::runtime::shutdown::{Signals, Stop};
 use crate::runtime::{Bridge, StartError, assemble, telemetry};
 
 /// Runs the bridge until it is stopped.
-pub async fn run(settings: Settings) -> Result<Exit, Failed> {
+pub(super) async fn run(settings: Settings) -> Result<Exit, Failed> {
     let signals = Signals::listen().map_err(StartError::Signals)?;
     telemetry::log(&settings.telemetry).map_err(StartError::Telemetry)?;
     let metrics = telemetry::metrics().map_err(StartError::Telemetry)?;

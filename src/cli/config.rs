@@ -9,7 +9,7 @@ use super::exit::{Exit, Failed};
 use super::output;
 
 #[derive(Subcommand, Debug)]
-pub enum Config {
+pub(super) enum Config {
     /// Say whether file and environment make good settings.
     Check,
     /// Show the settings in force, passwords hidden.
@@ -20,7 +20,7 @@ pub enum Config {
 }
 
 /// Runs the command.
-pub fn run(command: &Config, file: Option<&Path>) -> Result<Exit, Failed> {
+pub(super) fn run(command: &Config, file: Option<&Path>) -> Result<Exit, Failed> {
     let settings = crate::config::load(file)?;
     match command {
         Config::Check => output::line("the settings are good"),

@@ -17,7 +17,7 @@ use crate::bridge::ports::{ErrorQuery, ErrorView};
 use crate::domain::{About, ErrorId, ErrorStatus, Failure};
 
 #[derive(Subcommand, Debug)]
-pub enum Errors {
+pub(super) enum Errors {
     /// List error records, newest first.
     List(List),
     /// List groups of error records: the same code, the same rule of the mapping.
@@ -63,7 +63,7 @@ pub enum Errors {
 }
 
 #[derive(Args, Debug)]
-pub struct List {
+pub(super) struct List {
     #[command(flatten)]
     select: Select,
     /// Only with this status; open ones without it.
@@ -76,7 +76,7 @@ pub struct List {
 }
 
 #[derive(Args, Debug)]
-pub struct Bulk {
+pub(super) struct Bulk {
     #[command(flatten)]
     select: Select,
     /// All records that the command can be about.
@@ -89,7 +89,7 @@ pub struct Bulk {
 }
 
 #[derive(Args, Debug)]
-pub struct Pace {
+pub(super) struct Pace {
     /// At most so many a second.
     #[arg(long, value_name = "N")]
     rate: Option<u32>,
@@ -105,7 +105,11 @@ pub struct Pace {
 const CANARY_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs the command.
-pub async fn run(command: Errors, operations: &Operations, now: Timestamp) -> Result<Exit, Failed> {
+pub(super) async fn run(
+    command: Errors,
+    operations: &Operations,
+    now: Timestamp,
+) -> Result<Exit, Failed> {
     match command {
         Errors::List(list) => self::list(list, operations, now).await,
         Errors::Groups { select, json } => groups(&select, json, operations, now).await,

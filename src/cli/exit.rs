@@ -7,7 +7,7 @@ use crate::config::SettingsError;
 
 /// How a command ended. The numbers are part of the contract with scripts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Exit {
+pub(super) enum Exit {
     /// Everything was done.
     Done = 0,
     /// It failed.
@@ -32,19 +32,23 @@ impl From<Exit> for ExitCode {
 
 /// An error at the edge: what to print, and how to exit.
 #[derive(Debug)]
-pub struct Failed {
-    pub exit: Exit,
-    pub report: miette::Report,
+pub(super) struct Failed {
+    pub(super) exit: Exit,
+    pub(super) report: miette::Report,
 }
 
 impl Failed {
     /// An error with a help sentence.
-    pub fn new(exit: Exit, message: impl std::fmt::Display, help: impl Into<String>) -> Self {
+    pub(super) fn new(
+        exit: Exit,
+        message: impl std::fmt::Display,
+        help: impl Into<String>,
+    ) -> Self {
         Self { exit, report: miette::miette!(help = help.into(), "{message}") }
     }
 
     /// A wrong command line.
-    pub fn usage(message: impl std::fmt::Display) -> Self {
+    pub(super) fn usage(message: impl std::fmt::Display) -> Self {
         Self { exit: Exit::Usage, report: miette::miette!("{message}") }
     }
 }

@@ -48,7 +48,7 @@ pages! {
 }
 
 /// Prints the page of a code.
-pub fn run(code: &str) -> Result<Exit, Failed> {
+pub(super) fn run(code: &str) -> Result<Exit, Failed> {
     let code: FailureCode = code.parse().map_err(|wrong: String| {
         let known: Vec<_> = FailureCode::ALL.iter().map(|code| code.as_str()).collect();
         Failed::new(Exit::Usage, wrong, format!("the codes are {}", known.join(", ")))

@@ -2,10 +2,14 @@
 
 mod bridge;
 mod config;
+mod demo;
+mod demo_summary;
+mod doctor;
 mod errors;
 mod exit;
 mod explain;
 mod output;
+mod queues;
 mod requests;
 mod select;
 mod simulate;
@@ -39,6 +43,13 @@ struct Options {
 enum Command {
     /// Run the bridge until SIGTERM; SIGHUP reads the mappings again.
     Run,
+    /// Run the bridge between stand-ins for both systems and show what becomes of sample requests.
+    Demo(demo::Demo),
+    /// Check settings, brokers, queues, mappings and store; one line each.
+    Doctor(doctor::Doctor),
+    /// The queues: show, check, declare, export.
+    #[command(subcommand)]
+    Queues(queues::Queues),
     /// The mappings: check, try, test.
     #[command(subcommand)]
     Transforms(transforms::Transforms),
@@ -111,6 +122,9 @@ async fn with_settings(command: Command, settings: Settings) -> Result<Exit, Fai
     let now = SystemClock.now();
     match command {
         Command::Run => bridge::run(settings).await,
+        Command::Demo(demo) => demo::run(demo, settings).await,
+        Command::Doctor(doctor) => doctor::run(doctor, &settings).await,
+        Command::Queues(command) => queues::run(command, &settings).await,
         Command::Transforms(command) => transforms::run(command, &settings),
         Command::Requests(command) => {
             requests::run(command, workshop(&settings)?.store.as_ref(), now).await
@@ -118,8 +132,8 @@ async fn with_settings(command: Command, settings: Settings) -> Result<Exit, Fai
         Command::Errors(command) => {
             errors::run(command, &workshop(&settings)?.operations, now).await
         }
-        Command::Store(command) => store::run(&command, &settings).await,
         Command::Simulate(options) => simulate::run(options, &settings).await,
+        Command::Store(command) => store::run(&command, &settings).await,
         Command::Config(_) | Command::Explain { .. } => Ok(Exit::Done),
     }
 }
@@ -133,7 +147,7 @@ impl From<StartError> for Failed {
     fn from(error: StartError) -> Self {
         let exit = match &error {
             StartError::Store(_) => Exit::Store,
-            StartError::Broker(_) => Exit::Broker,
+            StartError::Broker(_) | StartError::Unsafe(_) => Exit::Broker,
             StartError::Mappings(_)
             | StartError::Topology(_)
             | StartError::Endpoint(_)

@@ -7,29 +7,29 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
 /// Prints a line to standard output. A reader that went away (`| head`) is no error.
-pub fn line(text: impl std::fmt::Display) {
+pub(super) fn line(text: impl std::fmt::Display) {
     let mut out = std::io::stdout().lock();
     drop(writeln!(out, "{text}"));
 }
 
 /// Prints bytes to standard output as they are.
-pub fn raw(bytes: &[u8]) {
+pub(super) fn raw(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
     drop(out.write_all(bytes).and_then(|()| out.flush()));
 }
 
 /// Prints a line to standard error.
-pub fn note(text: impl std::fmt::Display) {
+pub(super) fn note(text: impl std::fmt::Display) {
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
 
 /// Prints a JSON value on one line.
-pub fn json(value: &Value) {
+pub(super) fn json(value: &Value) {
     line(value);
 }
 
 /// Prints a table: its head, its rows, and nothing when there are no rows but a sentence.
-pub fn table(head: &[&str], rows: Vec<Vec<String>>, nothing: &str) {
+pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>, nothing: &str) {
     if rows.is_empty() {
         return line(nothing);
     }
@@ -45,7 +45,7 @@ pub fn table(head: &[&str], rows: Vec<Vec<String>>, nothing: &str) {
 }
 
 /// Prints pairs, the names in a column.
-pub fn pairs(pairs: &[(&str, String)]) {
+pub(super) fn pairs(pairs: &[(&str, String)]) {
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in pairs {
         line(format_args!("{name:width$}  {}", plain(value)));
@@ -53,12 +53,12 @@ pub fn pairs(pairs: &[(&str, String)]) {
 }
 
 /// The text without control characters: what came from outside must not move the cursor.
-pub fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 /// Shortens a text to so many characters.
-pub fn short(text: &str, length: usize) -> String {
+pub(super) fn short(text: &str, length: usize) -> String {
     if text.chars().count() <= length {
         return text.to_owned();
     }
@@ -67,7 +67,7 @@ pub fn short(text: &str, length: usize) -> String {
 }
 
 /// Asks yes or no on a terminal. Without a terminal nobody can answer, and the answer is `None`.
-pub fn confirm(question: &str) -> Option<bool> {
+pub(super) fn confirm(question: &str) -> Option<bool> {
     if !std::io::stdin().is_terminal() {
         return None;
     }
@@ -79,6 +79,6 @@ pub fn confirm(question: &str) -> Option<bool> {
 }
 
 /// One of a thing or many: `plural(1, "record", "records")`.
-pub fn plural(count: usize, one: &str, many: &str) -> String {
+pub(super) fn plural(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }

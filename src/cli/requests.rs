@@ -11,7 +11,7 @@ use crate::bridge::ports::{RequestMessages, RequestQuery, RequestView};
 use crate::domain::{RequestId, SyncRequestId};
 
 #[derive(Subcommand, Debug)]
-pub enum Requests {
+pub(super) enum Requests {
     /// List requests, newest first.
     List(List),
     /// Show a request with its messages.
@@ -34,7 +34,7 @@ pub enum Requests {
 }
 
 #[derive(Args, Debug)]
-pub struct List {
+pub(super) struct List {
     /// Only in these states: waiting, pending, published, overdue, applied, rejected, parked,
     /// superseded, discarded.
     #[arg(long = "state", value_name = "STATE", value_delimiter = ',')]
@@ -68,7 +68,11 @@ const STATES: [&str; 9] = [
 ];
 
 /// Runs the command.
-pub async fn run(command: Requests, store: &dyn Store, now: Timestamp) -> Result<Exit, Failed> {
+pub(super) async fn run(
+    command: Requests,
+    store: &dyn Store,
+    now: Timestamp,
+) -> Result<Exit, Failed> {
     match command {
         Requests::List(list) => self::list(list, store, now).await,
         Requests::Show { id, json, messages } => show(&id, json, messages, store).await,

@@ -9,33 +9,33 @@ use crate::domain::{ErrorId, ErrorStatus, ServicePointId, SyncRequestId};
 
 /// A selection of error records.
 #[derive(Args, Debug, Default)]
-pub struct Select {
+pub(super) struct Select {
     /// Error records by id, as `E-1042`.
     #[arg(value_name = "ID")]
-    pub ids: Vec<ErrorId>,
+    pub(super) ids: Vec<ErrorId>,
     /// A group, as `errors groups` shows it: TL2002:location/nodeType.
     #[arg(long)]
-    pub group: Option<String>,
+    pub(super) group: Option<String>,
     /// A failure code, such as TL2002.
     #[arg(long)]
-    pub code: Option<String>,
+    pub(super) code: Option<String>,
     /// A service point.
     #[arg(long, value_name = "ID")]
-    pub service_point: Option<String>,
+    pub(super) service_point: Option<String>,
     /// A sync request of billing.
     #[arg(long, value_name = "ID")]
-    pub sync_request: Option<String>,
+    pub(super) sync_request: Option<String>,
     /// Last failed at or after this time: 2026-03-14T04:00:00Z, or 2h for two hours ago.
     #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
+    pub(super) since: Option<String>,
     /// Last failed at or before this time.
     #[arg(long, value_name = "TIME")]
-    pub until: Option<String>,
+    pub(super) until: Option<String>,
 }
 
 impl Select {
     /// Whether nothing was named.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.ids.is_empty()
             && self.group.is_none()
             && self.code.is_none()
@@ -46,7 +46,11 @@ impl Select {
     }
 
     /// The query for records in these states.
-    pub fn query(&self, statuses: Vec<ErrorStatus>, now: Timestamp) -> Result<ErrorQuery, Failed> {
+    pub(super) fn query(
+        &self,
+        statuses: Vec<ErrorStatus>,
+        now: Timestamp,
+    ) -> Result<ErrorQuery, Failed> {
         if let Some(code) = &self.code {
             code.parse::<crate::domain::FailureCode>().map_err(Failed::usage)?;
         }
@@ -66,21 +70,21 @@ impl Select {
 }
 
 /// Reads a service point id of the command line.
-pub fn service_point(text: Option<&str>) -> Result<Option<ServicePointId>, Failed> {
+pub(super) fn service_point(text: Option<&str>) -> Result<Option<ServicePointId>, Failed> {
     text.map(ServicePointId::new)
         .transpose()
         .map_err(|found| Failed::usage(format!("'{found}' is not a service point id")))
 }
 
 /// Reads a sync request id of the command line.
-pub fn sync_request(text: Option<&str>) -> Result<Option<SyncRequestId>, Failed> {
+pub(super) fn sync_request(text: Option<&str>) -> Result<Option<SyncRequestId>, Failed> {
     text.map(SyncRequestId::new).transpose().map_err(|found| {
         Failed::usage(format!("'{found}' is not a sync request id of 1 to 14 characters"))
     })
 }
 
 /// Reads a time: an instant, or how long ago.
-pub fn time(text: &str, now: Timestamp) -> Result<Timestamp, Failed> {
+pub(super) fn time(text: &str, now: Timestamp) -> Result<Timestamp, Failed> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }
@@ -94,21 +98,21 @@ pub fn time(text: &str, now: Timestamp) -> Result<Timestamp, Failed> {
 
 /// What every changing command takes.
 #[derive(Args, Debug, Default)]
-pub struct Change {
+pub(super) struct Change {
     /// Show what would be touched, and touch nothing.
     #[arg(long)]
-    pub dry_run: bool,
+    pub(super) dry_run: bool,
     /// Do not ask.
     #[arg(long, short)]
-    pub yes: bool,
+    pub(super) yes: bool,
     /// Why; kept in the journal beside your name.
     #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 impl Change {
     /// Who gives the order, and why.
-    pub fn operator(&self) -> Operator {
+    pub(super) fn operator(&self) -> Operator {
         Operator {
             name: crate::config::user_name(),
             reason: self.reason.clone().unwrap_or_else(|| "no reason given".to_owned()),

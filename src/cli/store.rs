@@ -13,7 +13,7 @@ use crate::runtime::{SystemClock, assemble};
 use crate::store::{self, Role};
 
 #[derive(Subcommand, Debug)]
-pub enum Store {
+pub(super) enum Store {
     /// Show where the store is, how large it is and what is in it.
     Status {
         #[arg(long)]
@@ -34,7 +34,7 @@ pub enum Store {
 }
 
 /// Runs the command.
-pub async fn run(command: &Store, settings: &Settings) -> Result<Exit, Failed> {
+pub(super) async fn run(command: &Store, settings: &Settings) -> Result<Exit, Failed> {
     let place = store::Settings::from_url(&settings.store.url)?;
     match command {
         Store::Status { json } => status(settings, *json).await,

@@ -11,7 +11,7 @@ use crate::runtime::assemble;
 use crate::transform::ContentType;
 
 #[derive(Subcommand, Debug)]
-pub enum Transforms {
+pub(super) enum Transforms {
     /// Say whether the mappings are good; every mistake with file, line and what to do.
     Check,
     /// Translate a request from a file and show the result, or every defect.
@@ -22,7 +22,7 @@ pub enum Transforms {
 }
 
 /// Runs the command.
-pub fn run(command: Transforms, settings: &Settings) -> Result<Exit, Failed> {
+pub(super) fn run(command: Transforms, settings: &Settings) -> Result<Exit, Failed> {
     match command {
         Transforms::Check => check(settings),
         Transforms::Try { file } => try_one(&file, settings),

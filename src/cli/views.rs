@@ -7,7 +7,7 @@ use crate::bridge::ports::{ErrorView, GroupView, JournalLine, RequestView};
 use crate::domain::{About, Defect, Failure};
 
 /// An error record.
-pub fn error(error: &ErrorView) -> Value {
+pub(super) fn error(error: &ErrorView) -> Value {
     json!({
         "id": error.id.to_string(),
         "status": error.status.as_str(),
@@ -29,7 +29,7 @@ pub fn error(error: &ErrorView) -> Value {
 }
 
 /// What an error record is about, in a word.
-pub fn about(about: &About) -> &'static str {
+pub(super) fn about(about: &About) -> &'static str {
     match about {
         About::Request(_) => "request",
         About::Answer(_) => "answer",
@@ -38,7 +38,7 @@ pub fn about(about: &About) -> &'static str {
 }
 
 /// A failure.
-pub fn failure(failure: &Failure) -> Value {
+pub(super) fn failure(failure: &Failure) -> Value {
     json!({
         "code": failure.code.as_str(),
         "detail": failure.detail,
@@ -59,7 +59,7 @@ fn defect(defect: &Defect) -> Value {
 }
 
 /// A group of error records.
-pub fn group(group: &GroupView) -> Value {
+pub(super) fn group(group: &GroupView) -> Value {
     json!({
         "group": group.group.to_string(),
         "code": group.group.code.as_str(),
@@ -74,7 +74,7 @@ pub fn group(group: &GroupView) -> Value {
 }
 
 /// A request.
-pub fn request(request: &RequestView) -> Value {
+pub(super) fn request(request: &RequestView) -> Value {
     json!({
         "id": request.id.to_string(),
         "sync_request": request.sync_request.as_ref().map(ToString::to_string),
@@ -96,16 +96,20 @@ pub fn request(request: &RequestView) -> Value {
 }
 
 /// A line of a timeline.
-pub fn journal(line: &JournalLine) -> Value {
+pub(super) fn journal(line: &JournalLine) -> Value {
     json!({ "at": line.at.to_string(), "kind": line.kind, "detail": line.detail })
 }
 
 /// An instant for a table: to the second, UTC.
-pub fn instant(at: Timestamp) -> String {
+pub(super) fn instant(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// A dash for what is not there.
-pub fn or_dash<T: ToString>(value: Option<&T>) -> String {
+pub(super) fn or_dash<T: ToString>(value: Option<&T>) -> String {
     value.map_or_else(|| "–".to_owned(), ToString::to_string)
 }
+
+/// What to try when the broker does not answer.
+pub(super) const BROKER_HELP: &str =
+    "`tieline doctor` looks at every side; `tieline config show` shows the address in force";

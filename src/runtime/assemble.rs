@@ -13,6 +13,7 @@ use super::clock::SystemClock;
 use super::shutdown::{Asked, Signals, Stop};
 use super::telemetry;
 use super::two_sided::TwoSided;
+use crate::amqp::topology::{Finding, Management, Report, Severity};
 use crate::amqp::{self, Endpoint, Topology};
 use crate::bridge::answers::Answers;
 use crate::bridge::desk::QueueDesk;
@@ -51,9 +52,12 @@ pub enum StartError {
     Topology(#[from] amqp::TopologyError),
     #[error(transparent)]
     Endpoint(#[from] amqp::EndpointError),
-    /// The broker is away, or its queues are missing or unsafe.
+    /// The broker is away, or queues are missing.
     #[error("{0}")]
     Broker(String),
+    /// Queues can lose a message.
+    #[error("{0}")]
+    Unsafe(String),
     #[error("setting http.listen: {0}")]
     Http(String),
     #[error(transparent)]
@@ -204,8 +208,16 @@ impl Bridge {
         settings: &Settings,
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, StartError> {
+        Self::with_topology(settings, topology(settings)?, metrics).await
+    }
+
+    /// The same with another topology than that of the settings.
+    pub async fn with_topology(
+        settings: &Settings,
+        topology: Topology,
+        metrics: Option<PrometheusHandle>,
+    ) -> Result<Self, StartError> {
         let workshop = Workshop::open(settings, Role::Bridge)?;
-        let topology = topology(settings)?;
         let sides = Sides::of(settings)?;
         ready_queues(settings, &topology, &sides).await?;
         let (tracer, provider) = telemetry::tracer(&settings.telemetry)?;
@@ -445,25 +457,80 @@ fn connection((name, health): &(String, Arc<amqp::consumer::Health>)) -> Check {
     Check { name: name.clone(), ok, detail }
 }
 
-/// Declares what is missing. Without the permission to declare, what is there must do.
+/// Declares what is missing, and refuses what can lose a message.
 async fn ready_queues(
     settings: &Settings,
     topology: &Topology,
     sides: &Sides,
 ) -> Result<(), StartError> {
     for (endpoint, roles) in sides.roles() {
-        if settings.queues.declare == Declare::Missing {
-            match topology.declare(endpoint, roles).await {
-                Ok(_) => {}
-                Err(error) if endpoint.name() == ASSETS => {
-                    tracing::warn!("asset management's queues were not looked at: {error}");
-                    continue;
-                }
-                Err(error) => return Err(StartError::Broker(error.to_string())),
+        match ready_side(settings, topology, endpoint, roles).await {
+            Ok(()) => {}
+            // Billing's requests can be taken while asset management is away.
+            Err(StartError::Broker(why)) if endpoint.name() == ASSETS => {
+                tracing::warn!("asset management's queues were not looked at: {why}");
             }
+            Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+async fn ready_side(
+    settings: &Settings,
+    topology: &Topology,
+    endpoint: &Endpoint,
+    roles: &[amqp::Role],
+) -> Result<(), StartError> {
+    let broker = |error: amqp::BrokerError| StartError::Broker(error.to_string());
+    if settings.queues.declare == Declare::Missing {
+        topology.declare(endpoint, roles).await.map_err(broker)?;
+    }
+    let management = management(settings, endpoint).await?;
+    let report = topology.check(endpoint, management.as_ref(), roles).await.map_err(broker)?;
+    for finding in report.findings.iter().filter(|f| f.severity == Severity::Warn) {
+        tracing::warn!("{}: {}; expected {}", finding.thing, finding.found, finding.expected);
+    }
+    let refused: Vec<_> = report.refused().map(refusal).collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let refused = refused.join("\n  ");
+    Err(StartError::Unsafe(format!("queues that can lose a message:\n  {refused}")))
+}
+
+fn refusal(finding: &Finding) -> String {
+    let fix = finding.fix.as_ref().map_or(String::new(), |fix| format!("; fix: {fix}"));
+    format!("{}: found {}, expected {}{fix}", finding.thing, finding.found, finding.expected)
+}
+
+/// Compares each side's broker with the topology.
+pub async fn check_queues(settings: &Settings) -> Result<Vec<(String, Report)>, StartError> {
+    let topology = topology(settings)?;
+    let sides = Sides::of(settings)?;
+    let mut reports = Vec::new();
+    for (endpoint, roles) in sides.roles() {
+        let management = management(settings, endpoint).await?;
+        let report = topology.check(endpoint, management.as_ref(), roles).await;
+        let report = report.map_err(|error| StartError::Broker(error.to_string()))?;
+        reports.push((endpoint.name().to_owned(), report));
+    }
+    Ok(reports)
+}
+
+/// The management API that is set, else the one at its usual port beside AMQP's usual port. Beside
+/// another port it may be that of another broker.
+async fn management(
+    settings: &Settings,
+    endpoint: &Endpoint,
+) -> Result<Option<Management>, StartError> {
+    match &settings.amqp.management_url {
+        Some(url) => Management::new(url.secret(), endpoint)
+            .map(Some)
+            .map_err(|error| StartError::Broker(format!("setting amqp.management_url: {error}"))),
+        None if endpoint.address().ends_with(":5672") => Ok(Management::find(endpoint).await),
+        None => Ok(None),
+    }
 }
 
 async fn listener(listen: &str) -> Result<Option<tokio::net::TcpListener>, StartError> {

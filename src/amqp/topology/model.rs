@@ -149,6 +149,16 @@ impl Topology {
         Ok(raw.into_topology())
     }
 
+    /// The same topology under other names, so that it can stand beside the real one.
+    #[must_use]
+    pub fn prefixed(mut self, prefix: &str) -> Self {
+        let exchanges = [&mut self.exchange_in, &mut self.exchange_out, &mut self.exchange_errors];
+        for name in exchanges.into_iter().chain(&mut self.queues) {
+            name.insert_str(0, prefix);
+        }
+        self
+    }
+
     /// The name of the queue that plays a role.
     pub fn queue(&self, role: Role) -> &str {
         &self.queues[role as usize]

@@ -1,0 +1,156 @@
+//! `tieline doctor`: is everything there? One line each.
+
+use clap::Args;
+use serde_json::json;
+
+use super::exit::{Exit, Failed};
+use super::output;
+use crate::amqp::greeting::greet;
+use crate::amqp::topology::Severity;
+use crate::config::Settings;
+use crate::runtime::assemble::{self, Sides};
+use crate::runtime::{StartError, Workshop};
+use crate::store::Role;
+
+#[derive(Args, Debug)]
+pub(super) struct Doctor {
+    #[arg(long)]
+    json: bool,
+}
+
+/// One line of the report.
+struct Line {
+    name: String,
+    severity: Severity,
+    detail: String,
+    /// How the process exits if this is the worst.
+    exit: Exit,
+}
+
+/// Runs the command.
+pub(super) async fn run(doctor: Doctor, settings: &Settings) -> Result<Exit, Failed> {
+    let mut lines = vec![good("settings", "read")];
+    lines.push(mappings(settings));
+    lines.extend(brokers(settings).await?);
+    lines.extend(queues(settings).await);
+    lines.push(store(settings).await);
+    if doctor.json {
+        output::json(
+            &lines
+                .iter()
+                .map(|line| {
+                    json!({ "check": line.name, "result": word(line.severity), "detail": line.detail })
+                })
+                .collect(),
+        );
+    } else {
+        for line in &lines {
+            let detail = output::plain(&line.detail);
+            output::line(format_args!("{:5} {:28} {detail}", word(line.severity), line.name));
+        }
+    }
+    let worst = lines.iter().find(|line| line.severity == Severity::Refuse);
+    Ok(worst.map_or(Exit::Done, |line| line.exit))
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Ok => "ok",
+        Severity::Warn => "warn",
+        Severity::Refuse => "FAIL",
+    }
+}
+
+fn good(name: impl Into<String>, detail: impl Into<String>) -> Line {
+    let (severity, exit) = (Severity::Ok, Exit::Done);
+    Line { name: name.into(), severity, detail: detail.into(), exit }
+}
+
+fn bad(name: impl Into<String>, detail: impl Into<String>, exit: Exit) -> Line {
+    Line { name: name.into(), severity: Severity::Refuse, detail: detail.into(), exit }
+}
+
+fn mappings(settings: &Settings) -> Line {
+    let place =
+        assemble::folder(settings).map_or("built in".to_owned(), |f| f.display().to_string());
+    match assemble::catalog(settings) {
+        Ok(catalog) => {
+            let warnings = catalog.warnings().len();
+            let detail = format!("{place}, digest {}", catalog.digest());
+            if warnings == 0 {
+                return good("mappings", detail);
+            }
+            let detail = format!("{detail}; {warnings} warnings, see `tieline transforms check`");
+            Line { severity: Severity::Warn, ..good("mappings", detail) }
+        }
+        Err(error) => bad("mappings", first_line(&error.to_string()), Exit::Settings),
+    }
+}
+
+async fn brokers(settings: &Settings) -> Result<Vec<Line>, Failed> {
+    let sides = Sides::of(settings)?;
+    let mut lines = Vec::new();
+    for (endpoint, _) in sides.roles() {
+        let name =
+            if sides.same { "broker".to_owned() } else { format!("broker of {}", endpoint.name()) };
+        let place = format!("{} vhost {}", endpoint.address(), endpoint.vhost());
+        lines.push(match greet(endpoint).await {
+            Err(error) => bad(name, error.to_string(), Exit::Broker),
+            Ok(greeting) => {
+                let product = greeting.product.unwrap_or_else(|| "a broker".to_owned());
+                let version = greeting.version.map(|version| version.to_string());
+                let version = version.unwrap_or_else(|| "of unknown version".to_owned());
+                good(name, format!("{product} {version} at {place}"))
+            }
+        });
+        if endpoint.user() == "guest" && !endpoint.is_local() {
+            let detail = "user guest; give tieline a user of its own with the rights it needs";
+            lines.push(Line { severity: Severity::Warn, ..good("broker user", detail) });
+        }
+    }
+    Ok(lines)
+}
+
+async fn queues(settings: &Settings) -> Vec<Line> {
+    let reports = match assemble::check_queues(settings).await {
+        Ok(reports) => reports,
+        Err(error) => return vec![bad("queues", first_line(&error.to_string()), Exit::Broker)],
+    };
+    let mut lines = Vec::new();
+    for finding in reports.iter().flat_map(|(_, report)| &report.findings) {
+        let mut detail = finding.found.clone();
+        if finding.severity != Severity::Ok {
+            detail = format!("{detail}; expected {}", finding.expected);
+            if let Some(fix) = &finding.fix {
+                detail = format!("{detail}; fix: {fix}");
+            }
+        }
+        let (name, severity) = (finding.thing.clone(), finding.severity);
+        lines.push(Line { name, severity, detail, exit: Exit::Broker });
+    }
+    lines
+}
+
+async fn store(settings: &Settings) -> Line {
+    let place = settings.store.url.clone();
+    match Workshop::open(settings, Role::Operator) {
+        Ok(workshop) => match workshop.store.counts().await {
+            Ok(counts) => {
+                let requests: u64 = counts.requests.iter().map(|(_, count)| count).sum();
+                let open: u64 = counts.errors_open.iter().map(|(_, count)| count).sum();
+                good("store", format!("{place}: {requests} requests, {open} open errors"))
+            }
+            Err(error) => bad("store", error.to_string(), Exit::Store),
+        },
+        // The first start makes it.
+        Err(StartError::Store(error)) if error.to_string().contains("there is no store") => {
+            let detail = format!("{place} is not there yet; `tieline run` makes it");
+            Line { severity: Severity::Warn, ..good("store", detail) }
+        }
+        Err(error) => bad("store", first_line(&error.to_string()), Exit::Store),
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
