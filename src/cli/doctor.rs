@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::exit::{Exit, Failed};
 use super::output;
-use crate::amqp::greeting::greet;
+use crate::amqp::Endpoint;
+use crate::amqp::facts::{Alarms, BrokerFacts, facts};
 use crate::amqp::topology::Severity;
 use crate::config::Settings;
 use crate::runtime::assemble::{self, Sides};
@@ -66,6 +67,10 @@ fn good(name: impl Into<String>, detail: impl Into<String>) -> Line {
     Line { name: name.into(), severity, detail: detail.into(), exit }
 }
 
+fn warn(name: impl Into<String>, detail: impl Into<String>) -> Line {
+    Line { severity: Severity::Warn, ..good(name, detail) }
+}
+
 fn bad(name: impl Into<String>, detail: impl Into<String>, exit: Exit) -> Line {
     Line { name: name.into(), severity: Severity::Refuse, detail: detail.into(), exit }
 }
@@ -81,7 +86,7 @@ fn mappings(settings: &Settings) -> Line {
                 return good("mappings", detail);
             }
             let detail = format!("{detail}; {warnings} warnings, see `tieline transforms check`");
-            Line { severity: Severity::Warn, ..good("mappings", detail) }
+            warn("mappings", detail)
         }
         Err(error) => bad("mappings", first_line(&error.to_string()), Exit::Settings),
     }
@@ -93,22 +98,33 @@ async fn brokers(settings: &Settings) -> Result<Vec<Line>, Failed> {
     for (endpoint, _) in sides.roles() {
         let name =
             if sides.same { "broker".to_owned() } else { format!("broker of {}", endpoint.name()) };
-        let place = format!("{} vhost {}", endpoint.address(), endpoint.vhost());
-        lines.push(match greet(endpoint).await {
-            Err(error) => bad(name, error.to_string(), Exit::Broker),
-            Ok(greeting) => {
-                let product = greeting.product.unwrap_or_else(|| "a broker".to_owned());
-                let version = greeting.version.map(|version| version.to_string());
-                let version = version.unwrap_or_else(|| "of unknown version".to_owned());
-                good(name, format!("{product} {version} at {place}"))
+        let management = assemble::management(settings, endpoint).await?;
+        let facts = match facts(endpoint, management.as_ref()).await {
+            Ok(facts) => facts,
+            Err(error) => {
+                lines.push(bad(name, error.to_string(), Exit::Broker));
+                continue;
             }
+        };
+        lines.push(good(&name, seen(endpoint, &facts)));
+        lines.push(match facts.alarms {
+            Alarms::None => good(format!("{name} alarms"), "none"),
+            Alarms::Unseen(why) => warn(format!("{name} alarms"), format!("not seen: {why}")),
+            Alarms::Raised(words) => bad(format!("{name} alarms"), words, Exit::Broker),
         });
         if endpoint.user() == "guest" && !endpoint.is_local() {
-            let detail = "user guest; give tieline a user of its own with the rights it needs";
-            lines.push(Line { severity: Severity::Warn, ..good("broker user", detail) });
+            let detail = "guest; give tieline a user of its own with the rights it needs";
+            lines.push(warn(format!("{name} user"), detail));
         }
     }
     Ok(lines)
+}
+
+fn seen(endpoint: &Endpoint, facts: &BrokerFacts) -> String {
+    let product = facts.greeting.product.as_deref().unwrap_or("a broker");
+    let version = facts.greeting.version.map(|version| version.to_string());
+    let version = version.as_deref().unwrap_or("of unknown version");
+    format!("{product} {version} at {} vhost {}", endpoint.address(), endpoint.vhost())
 }
 
 async fn queues(settings: &Settings) -> Vec<Line> {
@@ -145,7 +161,7 @@ async fn store(settings: &Settings) -> Line {
         // The first start makes it.
         Err(StartError::Store(error)) if error.to_string().contains("there is no store") => {
             let detail = format!("{place} is not there yet; `tieline run` makes it");
-            Line { severity: Severity::Warn, ..good("store", detail) }
+            warn("store", detail)
         }
         Err(error) => bad("store", first_line(&error.to_string()), Exit::Store),
     }

@@ -14,7 +14,7 @@ use super::select::{Change, Select};
 use super::{output, views};
 use crate::bridge::operator::{Operations, Tally};
 use crate::bridge::ports::{ErrorQuery, ErrorView};
-use crate::domain::{About, ErrorId, ErrorStatus, Failure};
+use crate::domain::{About, ErrorId, ErrorStatus};
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Errors {
@@ -234,7 +234,7 @@ async fn show(
     if let Some(by) = &error.by {
         output::pairs(&[("by", format!("{}: {}", by.name, by.reason))]);
     }
-    print_defects(&error.failure);
+    views::print_defects(&error.failure);
     let open = error.status == ErrorStatus::Open;
     output::line("");
     output::line(format_args!("what it means   tieline explain {}", error.failure.code));
@@ -251,33 +251,6 @@ fn about(error: &ErrorView) -> String {
         About::Answer(id) => format!("answer {id}"),
         About::Reply(id) => format!("reply {id}"),
     }
-}
-
-fn print_defects(failure: &Failure) {
-    if failure.defects.is_empty() {
-        return;
-    }
-    output::line("");
-    let rows = failure.defects.iter().map(|defect| {
-        let at = match (defect.line, defect.column) {
-            (Some(line), Some(column)) => format!("{line}:{column}"),
-            (Some(line), None) => line.to_string(),
-            (None, _) => "–".to_owned(),
-        };
-        vec![
-            defect.code.to_string(),
-            views::or_dash(defect.path.as_ref()),
-            at,
-            views::or_dash(defect.value.as_ref()),
-            defect.expected.clone(),
-            views::or_dash(defect.rule.as_ref()),
-        ]
-    });
-    output::table(
-        &["code", "path", "line", "found", "expected", "rule"],
-        rows.collect(),
-        "no defects",
-    );
 }
 
 async fn check(bulk: Bulk, operations: &Operations, now: Timestamp) -> Result<Exit, Failed> {

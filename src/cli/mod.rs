@@ -157,6 +157,7 @@ impl From<StartError> for Failed {
         };
         match error {
             StartError::Store(error) => error.into(),
+            StartError::Mappings(errors) => Self { exit, report: errors.into() },
             other => Self { exit, report: miette::miette!("{other}") },
         }
     }

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::output;
 use crate::bridge::ports::{ErrorView, GroupView, JournalLine, RequestView};
 use crate::domain::{About, Defect, Failure};
+use crate::transform::Problem;
 
 /// An error record.
 pub(super) fn error(error: &ErrorView) -> Value {
@@ -113,3 +115,50 @@ pub(super) fn or_dash<T: ToString>(value: Option<&T>) -> String {
 /// What to try when the broker does not answer.
 pub(super) const BROKER_HELP: &str =
     "`tieline doctor` looks at every side; `tieline config show` shows the address in force";
+
+/// Prints the defects of a failure as a table.
+pub(super) fn print_defects(failure: &Failure) {
+    if failure.defects.is_empty() {
+        return;
+    }
+    output::line("");
+    let rows = failure.defects.iter().map(|defect| {
+        let at = match (defect.line, defect.column) {
+            (Some(line), Some(column)) => format!("{line}:{column}"),
+            (Some(line), None) => line.to_string(),
+            (None, _) => "–".to_owned(),
+        };
+        vec![
+            defect.code.to_string(),
+            or_dash(defect.path.as_ref()),
+            at,
+            or_dash(defect.value.as_ref()),
+            defect.expected.clone(),
+            or_dash(defect.rule.as_ref()),
+        ]
+    });
+    output::table(
+        &["code", "path", "line", "found", "expected", "rule"],
+        rows.collect(),
+        "no defects",
+    );
+}
+
+/// Prints a failure: its defects, or its one sentence.
+pub(super) fn print_failure(failure: &Failure) {
+    if failure.defects.is_empty() {
+        output::line(format_args!("{} {}", failure.code, output::plain(&failure.detail)));
+    }
+    print_defects(failure);
+}
+
+/// A mistake in a mapping.
+pub(super) fn problem(problem: &Problem) -> Value {
+    json!({
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "message": problem.message,
+        "help": problem.help,
+    })
+}

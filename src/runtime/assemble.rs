@@ -520,7 +520,7 @@ pub async fn check_queues(settings: &Settings) -> Result<Vec<(String, Report)>, 
 
 /// The management API that is set, else the one at its usual port beside AMQP's usual port. Beside
 /// another port it may be that of another broker.
-async fn management(
+pub async fn management(
     settings: &Settings,
     endpoint: &Endpoint,
 ) -> Result<Option<Management>, StartError> {

@@ -283,7 +283,9 @@ mod tests {
         fn new(expected: &[Planned]) -> Self {
             let history = History::begin(None, Arc::new(stopped_clock())).unwrap();
             let mut replies = Replies::default();
-            expected.iter().for_each(|planned| replies.expect(planned));
+            for planned in expected {
+                replies.expect(planned);
+            }
             Self { replies, live: Live::new(), history }
         }
 

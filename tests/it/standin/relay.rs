@@ -145,17 +145,14 @@ impl Desk {
             return Vec::new();
         }
         let number = requests.told.len();
-        let (outcome, rest) = match text.contains("<hasError>true") {
-            true => {
-                let reason = "<hasError>true</hasError><exceptionInfo><items><messageCategory>11114\
-                    </messageCategory><messageNumber>1</messageNumber></items></exceptionInfo>";
-                ("rejected", reason.to_owned())
-            }
-            false => {
-                let key = element(&text, "productionPkValue1");
-                let keys = format!("<items><externalPk1>{key}</externalPk1></items>");
-                ("applied", format!("<hasError>false</hasError><externalIds>{keys}</externalIds>"))
-            }
+        let (outcome, rest) = if text.contains("<hasError>true") {
+            let reason = "<hasError>true</hasError><exceptionInfo><items><messageCategory>11114\
+                </messageCategory><messageNumber>1</messageNumber></items></exceptionInfo>";
+            ("rejected", reason.to_owned())
+        } else {
+            let key = element(&text, "productionPkValue1");
+            let keys = format!("<items><externalPk1>{key}</externalPk1></items>");
+            ("applied", format!("<hasError>false</hasError><externalIds>{keys}</externalIds>"))
         };
         let reply = |message: &str, id: &str| {
             let body = format!(
