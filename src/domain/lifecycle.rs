@@ -416,9 +416,12 @@ impl State {
 
     fn resent(&self, translates: bool, around: &Circumstances) -> Step {
         match self {
-            Self::Waiting | Self::Pending { .. } | Self::Published { .. } | Self::Overdue => {
+            Self::Waiting | Self::Pending { .. } | Self::Published { .. } => {
                 Step::Ignored(Ignored::UnderWay)
             }
+            // Asset management may have lost it. The same message id and bytes go out once more;
+            // a receiver that has it recognises the repeat.
+            Self::Overdue => moved(Self::Pending { tries: 0, due: around.now }, Tell::Nobody),
             // The mapping was mended since: billing's resend is as good as an operator's retry.
             Self::Parked if translates => {
                 moved(Self::Pending { tries: 0, due: around.now }, Tell::Nobody)

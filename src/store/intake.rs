@@ -34,8 +34,11 @@ impl Work<'_> {
         self.statement(COUNT)?.execute([row.seq])?;
         let translation = translated(new);
         let translates = translation.is_ok();
-        let step = row.state.on(&Event::Resent { translates }, &self.circumstances(&row));
-        if let (Step::Moved { .. }, Ok(translation)) = (&step, &translation) {
+        let step = row.state.on(&Event::Resent { translates }, &self.circumstances(&row, false)?);
+        // What was published goes out again as it was: it may have arrived.
+        if let (State::Parked, Step::Moved { .. }, Ok(translation)) =
+            (&row.state, &step, &translation)
+        {
             self.translate_again(&mut row, translation)?;
             self.identify(&mut row, new)?;
         }

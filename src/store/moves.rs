@@ -13,7 +13,7 @@ use super::story::{self, With};
 use super::work::{Freed, Work};
 use crate::bridge::Lane;
 use crate::domain::{
-    Entry, ErrorStatus, Event, Failure, Neighbour, Place, Placing, RequestId, ServicePointId,
+    Circumstances, ErrorStatus, Event, Failure, Neighbour, Placing, RequestId, ServicePointId,
     State, Step, SyncRequestId, Tell, Told,
 };
 
@@ -25,9 +25,13 @@ impl Work<'_> {
     /// Lets an event happen to a request. What moved or stayed, and why, is journalled; a repeated
     /// reply and a refused command are left to the caller.
     pub(super) fn take(&mut self, row: &mut Row, event: &Event, with: With<'_>) -> Result<Step> {
-        let step = row.state.on(event, &self.circumstances(row));
+        let around = self.circumstances(row, outdated(row, with))?;
+        let (step, overtakes) = self.placed(row, row.state.on(event, &around), &around)?;
         match &step {
-            Step::Moved { to, tell } => self.enter(row, *to, *tell, (event, with))?,
+            Step::Moved { to, tell } => {
+                self.enter(row, *to, *tell, (event, with))?;
+                self.overtake(&overtakes, row.id)?;
+            }
             Step::Ignored(why) => {
                 self.note_line(row.seq, &story::of_ignored(event, with, *why), None)?;
             }
@@ -72,7 +76,6 @@ impl Work<'_> {
         (event, with): (&Event, With<'_>),
     ) -> Result<()> {
         let from = row.state;
-        let Placed { to, tell, overtakes } = self.placed(row, to, tell)?;
         if from == State::Waiting && to == State::Waiting {
             return Ok(());
         }
@@ -95,7 +98,7 @@ impl Work<'_> {
                 sync_request: row.sync_request.clone(),
             });
         }
-        self.overtake(&overtakes, row.id)
+        Ok(())
     }
 
     /// The newer one's place is taken by nobody else: the older ones step aside.
@@ -108,20 +111,19 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Places what is about to be pending among those of its service point.
-    fn placed(&self, row: &Row, to: State, tell: Tell) -> Result<Placed> {
-        let stays = Placed { to, tell, overtakes: Vec::new() };
-        let State::Pending { .. } = to else { return Ok(stays) };
+    /// Places what is about to be pending among those of its service point. Returns what the step
+    /// comes to, and whom the request overtakes.
+    fn placed(
+        &self,
+        row: &Row,
+        step: Step,
+        around: &Circumstances,
+    ) -> Result<(Step, Vec<RequestId>)> {
+        let Step::Moved { to: State::Pending { .. }, .. } = step else {
+            return Ok((step, Vec::new()));
+        };
         let Placing { place, overtakes } = Placing::of(&row.revision, &self.neighbours(row)?);
-        Ok(match place {
-            Place::Next => Placed { overtakes, ..stays },
-            // It is under way itself, and was so before.
-            Place::Behind if row.state.is_under_way() => Placed { overtakes, ..stays },
-            Place::Behind => Placed { to: State::Waiting, tell: Tell::Nobody, overtakes },
-            Place::TooLate { by } => {
-                Placed { to: State::Superseded { by }, tell: Tell::Billing, overtakes }
-            }
-        })
+        Ok((place.amend(step, &row.state, around), overtakes))
     }
 
     /// The others of the same service point or sync request that can matter, oldest first.
@@ -263,24 +265,23 @@ impl Work<'_> {
         })
     }
 
-    /// Makes the reply, unless a later request of the same sync request answers for it.
+    /// Makes the reply, if billing's id of the request is known.
     pub(super) fn tell(&self, row: &mut Row, told: &Told) -> Result<()> {
-        const LATER: &str = "SELECT 1 FROM requests WHERE sync_request = ?1 AND seq > ?2 LIMIT 1";
         let Some(sync_request) = row.sync_request.clone() else { return Ok(()) };
-        if self.statement(LATER)?.exists(params![sync_request.as_str(), row.seq])? {
-            let entry =
-                Entry::new("unreplied", "a later request of the same sync request answers for it");
-            return self.note_line(row.seq, &entry, None);
-        }
         self.make_reply(row, sync_request, told)
     }
 }
 
-/// Where a move leads once its place is known.
-struct Placed {
-    to: State,
-    tell: Tell,
-    overtakes: Vec<RequestId>,
+/// Whether an answer is about an older edition than today's. One that was found by its body alone
+/// does not say.
+fn outdated(row: &Row, with: With<'_>) -> bool {
+    match with {
+        With::Answer(answer) => answer
+            .reference
+            .message
+            .is_some_and(|message| message.request() == row.id && message.edition() != row.edition),
+        With::Nothing | With::Operator(_) => false,
+    }
 }
 
 /// The one log event of a change of state.

@@ -79,7 +79,7 @@ impl Work<'_> {
     ) -> Result<Ordered> {
         let mut row = self.load(record.subject)?;
         let event = Event::Commanded(order.command);
-        match row.state.on(&event, &self.circumstances(&row)) {
+        match row.state.on(&event, &self.circumstances(&row, false)?) {
             Step::Refused(Refused::Superseded { by }) => {
                 return Ok(Ordered::Refused(Refused::Superseded { by }));
             }

@@ -86,15 +86,23 @@ impl<'c> Work<'c> {
         self.now.as_millisecond()
     }
 
-    pub(super) fn circumstances(&self, row: &Row) -> Circumstances {
-        Circumstances {
+    /// What the rules need to know besides the state and the event.
+    pub(super) fn circumstances(&self, row: &Row, outdated: bool) -> Result<Circumstances> {
+        const LATER: &str = "SELECT 1 FROM requests WHERE sync_request = ?1 AND seq > ?2 LIMIT 1";
+        let corrected = match &row.sync_request {
+            Some(sync_request) => {
+                self.statement(LATER)?.exists(params![sync_request.as_str(), row.seq])?
+            }
+            None => false,
+        };
+        Ok(Circumstances {
             now: self.now,
             retry: self.context.rules.retry,
             attempted: row.attempted,
             told: row.told,
-            corrected: false,
-            outdated: false,
-        }
+            corrected,
+            outdated,
+        })
     }
 
     pub(super) fn load(&self, seq: i64) -> Result<Row> {

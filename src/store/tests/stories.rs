@@ -252,7 +252,6 @@ async fn the_older_content_of_a_corrected_request_is_not_answered() {
     world.answer(answer_to(old.id.location(1), Verdict::Negative)).await;
     assert_eq!(world.state(old.id).await, "rejected");
     assert!(world.replies(old.id).await.is_empty());
-    assert!(world.kinds(old.id).await.contains(&"unreplied".to_owned()));
     assert_eq!(requests_of(&world.publish(Lane::Location).await), [new.id]);
     world.answer(answer_naming("1001", Verdict::Positive)).await;
     assert_eq!(world.replies(new.id).await, ["applied"]);
