@@ -31,10 +31,18 @@ pub struct QueueDesk {
 impl Handler for QueueDesk {
     async fn receive(&self, batch: Vec<Arrival>) -> Result<(), StoreError> {
         let mut taken = Vec::with_capacity(batch.len());
-        for arrival in batch {
-            taken.push(self.look_at(arrival).await?);
+        for arrival in &batch {
+            taken.push(self.look_at(arrival.clone()).await?);
         }
-        let took_in = self.store.take_in(taken).await?;
+        let mut took_in = self.store.take_in(taken).await?;
+        // What came back and is not known here, because the store was put back or set up anew, is
+        // the only copy there is.
+        let unknown = batch.into_iter().zip(&took_in);
+        let unknown = unknown.filter(|(_, one)| **one == TookIn::Unknown);
+        let foreign: Vec<_> = unknown.map(|(arrival, _)| self.foreign(arrival)).collect();
+        if !foreign.is_empty() {
+            took_in.extend(self.store.take_in(foreign).await?);
+        }
         let opened = took_in.iter().filter(|one| matches!(one, TookIn::Opened(_))).count();
         metrics::counter!("tieline_desk_total", "leg" => self.leg.as_str(), "result" => "opened")
             .increment(opened as u64);
@@ -50,12 +58,15 @@ impl QueueDesk {
         if let Some(error) = self.recorded(&arrival).await? {
             return Ok(TakenIn::Note { error });
         }
+        let returned = returned(&arrival, origin(&arrival, self.leg));
+        Ok(returned.unwrap_or_else(|| self.foreign(arrival)))
+    }
+
+    /// A message that no record is about.
+    fn foreign(&self, arrival: Arrival) -> TakenIn {
         let origin = origin(&arrival, self.leg);
-        if let Some(returned) = returned(&arrival, origin) {
-            return Ok(returned);
-        }
         let failure = why_here(&arrival, origin);
-        Ok(match origin.0 {
+        match origin.0 {
             Leg::Request | Leg::Location => {
                 let request = intake::request(&self.transforms.current(), arrival);
                 TakenIn::Request { request: Box::new(request), failure }
@@ -64,7 +75,7 @@ impl QueueDesk {
                 let answer = answers::answer(&self.transforms.current(), arrival, None);
                 TakenIn::Answer { answer: Box::new(answer), failure }
             }
-        })
+        }
     }
 
     /// The record that a note is a copy of. A note of an error record that this store does not

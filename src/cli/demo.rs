@@ -16,8 +16,8 @@ use super::demo_summary::Sums;
 use super::exit::{Exit, Failed};
 use super::output;
 use crate::amqp::Endpoint;
-use crate::bridge::Store;
 use crate::bridge::ports::Counts;
+use crate::bridge::{Clock, Store};
 use crate::config::{Secret, Settings};
 use crate::runtime::shutdown::{Asked, Signals, Stop};
 use crate::runtime::{Bridge, StartError, SystemClock, assemble, telemetry};
@@ -28,7 +28,7 @@ use crate::standin::{Broker, Count, Live, Tally, assets, billing};
 const PREFIX: &str = "demo.";
 
 /// How long the last requests may take after billing has heard of everything.
-const SETTLE_MAX: Duration = Duration::from_secs(60);
+const SETTLE_MAX: Duration = Duration::from_mins(1);
 
 #[derive(Args, Debug)]
 pub(super) struct Demo {
@@ -136,7 +136,7 @@ async fn play(
     store: &dyn Store,
     stop: &Stop,
 ) -> Result<Summary, Failed> {
-    let clock = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (sent, taken) = (Arc::new(Live::new()), Arc::new(Live::new()));
     let options = billing::Options {
         seed: demo.seed,
@@ -154,14 +154,20 @@ async fn play(
     let over = stop.soft.child_token();
     let began = Instant::now();
     let sending = async {
-        let tally =
-            billing::run(options, billing_side, Arc::clone(&sent), clock.clone(), over.clone())
-                .await;
+        let tally = billing::run(
+            options,
+            billing_side,
+            Arc::clone(&sent),
+            Arc::clone(&clock),
+            over.clone(),
+        )
+        .await;
         let counts = settle(store, stop).await;
         over.cancel();
         (tally, counts, began.elapsed())
     };
-    let taking = assets::run(answers, assets_side, Arc::clone(&taken), clock.clone(), over.clone());
+    let taking =
+        assets::run(answers, assets_side, Arc::clone(&taken), Arc::clone(&clock), over.clone());
     let view = view(demo, store, (&sent, &taken), &over);
     let ((billing, counts, took), assets, ()) = tokio::join!(sending, taking, view);
     let failed = |error| Failed::new(Exit::Failed, error, "a stand-in could not do its part");

@@ -56,9 +56,8 @@ impl Sums {
 
     pub(super) fn print(&self, summary: &Summary, good: bool) {
         output::line("");
-        let per_second = self.sent as f64 / summary.took.as_secs_f64().max(0.001);
         output::line(format_args!(
-            "{} messages in {:.1} s ({per_second:.0} a second)\n",
+            "{} messages in {:.1} s\n",
             self.sent,
             summary.took.as_secs_f64()
         ));

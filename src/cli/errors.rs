@@ -102,7 +102,7 @@ pub(super) struct Pace {
 }
 
 /// How long a canary may take to be answered.
-const CANARY_PATIENCE: Duration = Duration::from_secs(120);
+const CANARY_PATIENCE: Duration = Duration::from_mins(2);
 
 /// Runs the command.
 pub(super) async fn run(

@@ -113,7 +113,7 @@ async fn run(options: Options) -> Result<Exit, Failed> {
         Command::Config(command) => config::run(&command, file.as_deref()),
         command => {
             let settings = crate::config::load(file.as_deref())?;
-            with_settings(command, settings).await
+            Box::pin(with_settings(command, settings)).await
         }
     }
 }
@@ -122,7 +122,7 @@ async fn with_settings(command: Command, settings: Settings) -> Result<Exit, Fai
     let now = SystemClock.now();
     match command {
         Command::Run => bridge::run(settings).await,
-        Command::Demo(demo) => demo::run(demo, settings).await,
+        Command::Demo(demo) => Box::pin(demo::run(demo, settings)).await,
         Command::Doctor(doctor) => doctor::run(doctor, &settings).await,
         Command::Queues(command) => queues::run(command, &settings).await,
         Command::Transforms(command) => transforms::run(command, &settings),

@@ -397,7 +397,9 @@ impl Bridge {
         let pages = crate::http::Pages {
             health: Arc::clone(&self.health),
             connections: Arc::new(move || consumers.iter().map(connection).collect()),
-            metrics: Arc::new(move || metrics.as_ref().map(|m| m.render()).unwrap_or_default()),
+            metrics: Arc::new(move || {
+                metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default()
+            }),
         };
         let soft = stop.soft.clone();
         tasks.spawn("http", crate::http::serve(listener, pages, soft.cancelled_owned()));
