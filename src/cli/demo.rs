@@ -20,7 +20,7 @@ use crate::bridge::ports::Counts;
 use crate::bridge::{Clock, Store};
 use crate::config::{Secret, Settings};
 use crate::runtime::shutdown::{Asked, Signals, Stop};
-use crate::runtime::{Bridge, StartError, SystemClock, assemble, telemetry};
+use crate::runtime::{Bridge, StartError, SystemClock, sides, telemetry};
 use crate::standin::answers::AnswerMix;
 use crate::standin::{Broker, Count, Live, Tally, assets, billing};
 
@@ -71,8 +71,8 @@ pub(super) async fn run(demo: Demo, mut settings: Settings) -> Result<Exit, Fail
     }
     telemetry::log(&settings.telemetry).map_err(StartError::Telemetry)?;
     let metrics = telemetry::metrics().map_err(StartError::Telemetry)?;
-    let topology = assemble::topology(&settings)?.prefixed(PREFIX);
-    let sides = assemble::Sides::of(&settings)?;
+    let topology = sides::topology(&settings)?.prefixed(PREFIX);
+    let sides = sides::Sides::of(&settings)?;
     let broker =
         |endpoint: &Endpoint| Broker { endpoint: endpoint.clone(), topology: topology.clone() };
     let (billing, assets) = (broker(&sides.billing), broker(&sides.assets));

@@ -9,7 +9,8 @@ use crate::amqp::Endpoint;
 use crate::amqp::facts::{Alarms, BrokerFacts, facts};
 use crate::amqp::topology::Severity;
 use crate::config::Settings;
-use crate::runtime::assemble::{self, Sides};
+use crate::runtime::assemble;
+use crate::runtime::sides::{self, Sides};
 use crate::runtime::{StartError, Workshop};
 use crate::store::Role;
 
@@ -98,7 +99,7 @@ async fn brokers(settings: &Settings) -> Result<Vec<Line>, Failed> {
     for (endpoint, _) in sides.roles() {
         let name =
             if sides.same { "broker".to_owned() } else { format!("broker of {}", endpoint.name()) };
-        let management = assemble::management(settings, endpoint).await?;
+        let management = sides::management(settings, endpoint).await?;
         let facts = match facts(endpoint, management.as_ref()).await {
             Ok(facts) => facts,
             Err(error) => {
@@ -128,7 +129,7 @@ fn seen(endpoint: &Endpoint, facts: &BrokerFacts) -> String {
 }
 
 async fn queues(settings: &Settings) -> Vec<Line> {
-    let reports = match assemble::check_queues(settings).await {
+    let reports = match sides::check_queues(settings).await {
         Ok(reports) => reports,
         Err(error) => return vec![bad("queues", first_line(&error.to_string()), Exit::Broker)],
     };

@@ -10,7 +10,7 @@ use super::select::Change;
 use super::{output, views};
 use crate::amqp::topology::{Report, Role, Severity, Version};
 use crate::config::Settings;
-use crate::runtime::assemble::{self, Sides};
+use crate::runtime::sides::{self, Sides};
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Queues {
@@ -58,7 +58,7 @@ pub(super) async fn run(command: Queues, settings: &Settings) -> Result<Exit, Fa
 }
 
 fn show(settings: &Settings, json: bool) -> Result<Exit, Failed> {
-    let topology = assemble::topology(settings)?;
+    let topology = sides::topology(settings)?;
     let roles = Role::ALL.map(|role| (role, topology.queue(role)));
     if json {
         let queues: serde_json::Map<_, _> =
@@ -91,7 +91,7 @@ fn show(settings: &Settings, json: bool) -> Result<Exit, Failed> {
 }
 
 async fn check(settings: &Settings, json: bool) -> Result<Exit, Failed> {
-    let reports = assemble::check_queues(settings).await?;
+    let reports = sides::check_queues(settings).await?;
     let refused = reports.iter().any(|(_, report)| report.severity() == Severity::Refuse);
     if json {
         let sides = reports.iter().map(|(side, report)| side_json(side, report));
@@ -149,7 +149,7 @@ fn side_json(side: &str, report: &Report) -> serde_json::Value {
 }
 
 async fn declare(settings: &Settings, change: &Change, json: bool) -> Result<Exit, Failed> {
-    let topology = assemble::topology(settings)?;
+    let topology = sides::topology(settings)?;
     let sides = Sides::of(settings)?;
     let mut all = Vec::new();
     for (endpoint, roles) in sides.roles() {
@@ -186,7 +186,7 @@ fn export(
             "'{broker}' is no version of RabbitMQ; expected for example 3.13 or 4.0"
         ))
     })?;
-    let definitions = assemble::topology(settings)?.definitions(vhost, version);
+    let definitions = sides::topology(settings)?.definitions(vhost, version);
     let text = format!("{definitions:#}\n");
     match file {
         None => output::raw(text.as_bytes()),

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tokio::task::JoinSet;
 
 use super::clock::SystemClock;
 use super::shutdown::{Asked, Signals, Stop};
+use super::sides::{Sides, ready_queues, topology};
+use super::tasks::Tasks;
 use super::telemetry;
 use super::two_sided::TwoSided;
-use crate::amqp::topology::{Finding, Management, Report, Severity};
 use crate::amqp::{self, Endpoint, Topology};
 use crate::bridge::answers::Answers;
 use crate::bridge::desk::QueueDesk;
@@ -25,7 +25,7 @@ use crate::bridge::ports::Rules;
 use crate::bridge::sweep::Sweep;
 use crate::bridge::trace::Tracer;
 use crate::bridge::{Clock, Handler, Health, Lane, Publisher, Store, StoreError, Transforms};
-use crate::config::{Declare, Patience, ReleaseMode, Settings};
+use crate::config::{Patience, ReleaseMode, Settings};
 use crate::domain::{Leg, RetryPolicy};
 use crate::store::{self, Role, Sqlite};
 use crate::transform::{Catalog, LoadErrors};
@@ -36,10 +36,6 @@ const POLL: Duration = Duration::from_millis(250);
 
 /// How often what is late is looked for.
 const SWEEP: Duration = Duration::from_secs(1);
-
-/// The names of the two sides.
-const BILLING: &str = "billing";
-const ASSETS: &str = "asset management";
 
 /// Why the bridge could not start.
 #[derive(Debug, thiserror::Error)]
@@ -126,55 +122,6 @@ pub fn catalog(settings: &Settings) -> Result<Catalog, StartError> {
 pub fn folder(settings: &Settings) -> Option<&Path> {
     let here = Path::new("transforms");
     settings.transforms.folder.as_deref().or_else(|| here.is_dir().then_some(here))
-}
-
-/// The topology: that of the settings, else `queues/topology.toml`, else the built-in one.
-pub fn topology(settings: &Settings) -> Result<Topology, StartError> {
-    let here = Path::new("queues/topology.toml");
-    match settings.queues.topology.as_deref().or_else(|| here.is_file().then_some(here)) {
-        Some(path) => Ok(Topology::load(path)?),
-        None => Ok(Topology::built_in()),
-    }
-}
-
-/// The brokers of both sides; often one and the same.
-pub struct Sides {
-    pub billing: Endpoint,
-    pub assets: Endpoint,
-    /// Whether they are the same broker and vhost.
-    pub same: bool,
-}
-
-impl Sides {
-    /// Reads the addresses.
-    pub fn of(settings: &Settings) -> Result<Self, StartError> {
-        let amqp = &settings.amqp;
-        let endpoint = |name, url: Option<&crate::config::Secret>| {
-            let url = url.unwrap_or(&amqp.url);
-            Endpoint::new(name, url.secret())
-                .map(|endpoint| endpoint.with_connect_timeout(amqp.connect_timeout.unsigned()))
-        };
-        Ok(Self {
-            billing: endpoint(BILLING, amqp.billing_url.as_ref())?,
-            assets: endpoint(ASSETS, amqp.assets_url.as_ref())?,
-            same: amqp.billing_url.as_ref().unwrap_or(&amqp.url)
-                == amqp.assets_url.as_ref().unwrap_or(&amqp.url),
-        })
-    }
-}
-
-impl Sides {
-    /// Which queues are on which broker.
-    pub fn roles(&self) -> Vec<(&Endpoint, &'static [amqp::Role])> {
-        const OF_BILLING: &[amqp::Role] =
-            &[amqp::Role::Request, amqp::Role::Reply, amqp::Role::RequestErrors];
-        const OF_ASSETS: &[amqp::Role] =
-            &[amqp::Role::Location, amqp::Role::Answer, amqp::Role::AnswerErrors];
-        if self.same {
-            return vec![(&self.billing, &amqp::Role::ALL)];
-        }
-        vec![(&self.billing, OF_BILLING), (&self.assets, OF_ASSETS)]
-    }
 }
 
 fn rules(settings: &Settings) -> Rules {
@@ -459,82 +406,6 @@ fn connection((name, health): &(String, Arc<amqp::consumer::Health>)) -> Check {
     Check { name: name.clone(), ok, detail }
 }
 
-/// Declares what is missing, and refuses what can lose a message.
-async fn ready_queues(
-    settings: &Settings,
-    topology: &Topology,
-    sides: &Sides,
-) -> Result<(), StartError> {
-    for (endpoint, roles) in sides.roles() {
-        match ready_side(settings, topology, endpoint, roles).await {
-            Ok(()) => {}
-            // Billing's requests can be taken while asset management is away.
-            Err(StartError::Broker(why)) if endpoint.name() == ASSETS => {
-                tracing::warn!("asset management's queues were not looked at: {why}");
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-async fn ready_side(
-    settings: &Settings,
-    topology: &Topology,
-    endpoint: &Endpoint,
-    roles: &[amqp::Role],
-) -> Result<(), StartError> {
-    let broker = |error: amqp::BrokerError| StartError::Broker(error.to_string());
-    if settings.queues.declare == Declare::Missing {
-        topology.declare(endpoint, roles).await.map_err(broker)?;
-    }
-    let management = management(settings, endpoint).await?;
-    let report = topology.check(endpoint, management.as_ref(), roles).await.map_err(broker)?;
-    for finding in report.findings.iter().filter(|f| f.severity == Severity::Warn) {
-        tracing::warn!("{}: {}; expected {}", finding.thing, finding.found, finding.expected);
-    }
-    let refused: Vec<_> = report.refused().map(refusal).collect();
-    if refused.is_empty() {
-        return Ok(());
-    }
-    let refused = refused.join("\n  ");
-    Err(StartError::Unsafe(format!("queues that can lose a message:\n  {refused}")))
-}
-
-fn refusal(finding: &Finding) -> String {
-    let fix = finding.fix.as_ref().map_or(String::new(), |fix| format!("; fix: {fix}"));
-    format!("{}: found {}, expected {}{fix}", finding.thing, finding.found, finding.expected)
-}
-
-/// Compares each side's broker with the topology.
-pub async fn check_queues(settings: &Settings) -> Result<Vec<(String, Report)>, StartError> {
-    let topology = topology(settings)?;
-    let sides = Sides::of(settings)?;
-    let mut reports = Vec::new();
-    for (endpoint, roles) in sides.roles() {
-        let management = management(settings, endpoint).await?;
-        let report = topology.check(endpoint, management.as_ref(), roles).await;
-        let report = report.map_err(|error| StartError::Broker(error.to_string()))?;
-        reports.push((endpoint.name().to_owned(), report));
-    }
-    Ok(reports)
-}
-
-/// The management API that is set, else the one at its usual port beside AMQP's usual port. Beside
-/// another port it may be that of another broker.
-pub async fn management(
-    settings: &Settings,
-    endpoint: &Endpoint,
-) -> Result<Option<Management>, StartError> {
-    match &settings.amqp.management_url {
-        Some(url) => Management::new(url.secret(), endpoint)
-            .map(Some)
-            .map_err(|error| StartError::Broker(format!("setting amqp.management_url: {error}"))),
-        None if endpoint.address().ends_with(":5672") => Ok(Management::find(endpoint).await),
-        None => Ok(None),
-    }
-}
-
 async fn listener(listen: &str) -> Result<Option<tokio::net::TcpListener>, StartError> {
     if listen.is_empty() {
         return Ok(None);
@@ -544,43 +415,4 @@ async fn listener(listen: &str) -> Result<Option<tokio::net::TcpListener>, Start
     })?;
     let bound = crate::http::bind(address).await;
     bound.map(Some).map_err(|error| StartError::Http(format!("listen on {listen}: {error}")))
-}
-
-/// The tasks of the bridge, by name.
-#[derive(Default)]
-struct Tasks(JoinSet<(&'static str, Result<(), String>)>);
-
-impl Tasks {
-    fn spawn<E: std::fmt::Display + Send + 'static>(
-        &mut self,
-        name: &'static str,
-        task: impl Future<Output = Result<(), E>> + Send + 'static,
-    ) {
-        self.0.spawn(async move { (name, task.await.map_err(|error| error.to_string())) });
-    }
-
-    /// Waits for the stop and then for every task; or for the first that ends by itself.
-    async fn wait(mut self, stop: &Stop) -> Result<(), RunError> {
-        let mut outcome = Ok(());
-        loop {
-            let ended = tokio::select! {
-                ended = self.0.join_next() => ended,
-                () = stop.hard.cancelled() => {
-                    self.0.shutdown().await;
-                    return outcome;
-                }
-            };
-            let Some(ended) = ended else { return outcome };
-            let (task, why) = match ended {
-                Ok((task, Ok(()))) => (task, "it returned".to_owned()),
-                Ok((task, Err(why))) => (task, why),
-                Err(error) => ("?", error.to_string()),
-            };
-            if !stop.soft.is_cancelled() {
-                tracing::error!(task, "ended by itself: {why}");
-                outcome = Err(RunError::Ended { task, why });
-                stop.soft.cancel();
-            }
-        }
-    }
 }

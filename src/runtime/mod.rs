@@ -4,6 +4,8 @@
 pub mod assemble;
 pub mod clock;
 pub mod shutdown;
+pub mod sides;
+mod tasks;
 pub mod telemetry;
 mod two_sided;
 
