@@ -5,6 +5,7 @@
 //! queues would be no demonstration.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,6 +78,7 @@ pub(super) async fn run(demo: Demo, mut settings: Settings) -> Result<Exit, Fail
         |endpoint: &Endpoint| Broker { endpoint: endpoint.clone(), topology: topology.clone() };
     let (billing, assets) = (broker(&sides.billing), broker(&sides.assets));
     let bridge = Bridge::with_topology(&settings, topology.clone(), Some(metrics)).await?;
+    let http = bridge.http_address();
     let store = Arc::clone(&bridge.workshop().store);
     if !demo.json {
         output::line(format_args!(
@@ -90,7 +92,7 @@ pub(super) async fn run(demo: Demo, mut settings: Settings) -> Result<Exit, Fail
         let summary = play(&demo, &billing, &assets, store.as_ref(), &stop).await;
         let exit = summary.map(|summary| report(&demo, &summary));
         if !demo.exit && exit.is_ok() && !stop.soft.is_cancelled() {
-            invite(&settings);
+            invite(&settings, http);
             stop.soft.cancelled().await;
         }
         stop.soft.cancel();
@@ -246,12 +248,13 @@ fn report(demo: &Demo, summary: &Summary) -> Exit {
     if good { Exit::Done } else { Exit::Failed }
 }
 
-fn invite(settings: &Settings) {
+fn invite(settings: &Settings, http: Option<SocketAddr>) {
     output::line(format_args!(
         "\nThe bridge stays up. Look at it from another terminal, then end it with Ctrl-C:\n\n  \
          export TIELINE__STORE__URL={}\n  tieline errors groups\n  tieline errors list\n  \
          tieline requests list\n  tieline requests trace SYNC-REQUEST\n  \
-         curl http://{}/health/ready",
-        settings.store.url, settings.http.listen
+         {}",
+        settings.store.url,
+        http.map_or(String::new(), |address| format!("curl http://{address}/health/ready")),
     ));
 }

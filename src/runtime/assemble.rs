@@ -1,5 +1,6 @@
 //! What the bridge is made of.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tokio::net::TcpListener;
 
 use super::clock::SystemClock;
 use super::shutdown::{Asked, Signals, Stop};
@@ -25,7 +27,7 @@ use crate::bridge::ports::Rules;
 use crate::bridge::sweep::Sweep;
 use crate::bridge::trace::Tracer;
 use crate::bridge::{Clock, Handler, Health, Lane, Publisher, Store, StoreError, Transforms};
-use crate::config::{Patience, ReleaseMode, Settings};
+use crate::config::{Http, Patience, ReleaseMode, Settings};
 use crate::domain::{Leg, RetryPolicy};
 use crate::store::{self, Role, Sqlite};
 use crate::transform::{Catalog, LoadErrors};
@@ -143,7 +145,7 @@ pub struct Bridge {
     sides: Sides,
     tracer: Arc<dyn Tracer>,
     provider: Option<SdkTracerProvider>,
-    http: Option<tokio::net::TcpListener>,
+    http: Option<TcpListener>,
     metrics: Option<PrometheusHandle>,
     health: Arc<Health>,
     pokes: Pokes,
@@ -175,7 +177,7 @@ impl Bridge {
             sides,
             tracer,
             provider,
-            http: listener(&settings.http.listen).await?,
+            http: listener(&settings.http).await?,
             metrics,
             health: Arc::default(),
             pokes: Pokes::default(),
@@ -187,6 +189,11 @@ impl Bridge {
         &self.workshop
     }
 
+    /// Where health and metrics are.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
     /// Runs until it is stopped: starts every task, then waits. A task that ends by itself stops
     /// the others.
     pub async fn run(mut self, stop: Stop) -> Result<(), RunError> {
@@ -194,12 +201,13 @@ impl Bridge {
         let consumers = self.consume(&mut tasks, &stop);
         self.dispatch(&mut tasks, &stop);
         self.sweep(&mut tasks, &stop);
-        self.serve(&mut tasks, &stop, consumers);
         tracing::info!(
             mapping = self.workshop.transforms.current().digest(),
             store = self.settings.store.url,
+            http = self.http_address().map(tracing::field::display),
             "tieline runs"
         );
+        self.serve(&mut tasks, &stop, consumers);
         let ended = tasks.wait(&stop).await;
         if let Some(provider) = self.provider.take() {
             // Blocks until the last spans have left, so not on a thread of the runtime.
@@ -406,13 +414,21 @@ fn connection((name, health): &(String, Arc<amqp::consumer::Health>)) -> Check {
     Check { name: name.clone(), ok, detail }
 }
 
-async fn listener(listen: &str) -> Result<Option<tokio::net::TcpListener>, StartError> {
+/// Takes the address of the settings. One that nobody chose may be taken by another bridge on this
+/// machine; then any free port will do.
+async fn listener(http: &Http) -> Result<Option<TcpListener>, StartError> {
+    let listen = http.listen.as_str();
     if listen.is_empty() {
         return Ok(None);
     }
     let address: SocketAddr = listen.parse().map_err(|_| {
         StartError::Http(format!("found '{listen}', expected an address such as 127.0.0.1:9420"))
     })?;
-    let bound = crate::http::bind(address).await;
+    let bound = match crate::http::bind(address).await {
+        Err(error) if error.kind() == ErrorKind::AddrInUse && *http == Http::default() => {
+            crate::http::bind(SocketAddr::new(address.ip(), 0)).await
+        }
+        bound => bound,
+    };
     bound.map(Some).map_err(|error| StartError::Http(format!("listen on {listen}: {error}")))
 }
