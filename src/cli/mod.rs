@@ -83,6 +83,10 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };
+    // Lines as they are: a terminal wraps them itself, and a script can search them.
+    drop(miette::set_hook(Box::new(|_| {
+        Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())
+    })));
     // Another provider cannot have been chosen: nothing has run yet.
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = match tokio::runtime::Builder::new_multi_thread()

@@ -116,7 +116,8 @@ pub async fn check_queues(settings: &Settings) -> Result<Vec<(String, Report)>, 
         let management = management(settings, endpoint).await?;
         let report = topology.check(endpoint, management.as_ref(), roles).await;
         let report = report.map_err(|error| StartError::Broker(error.to_string()))?;
-        reports.push((endpoint.name().to_owned(), report));
+        let name = if sides.same { "both sides" } else { endpoint.name() };
+        reports.push((name.to_owned(), report));
     }
     Ok(reports)
 }
