@@ -22,9 +22,20 @@ pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Cargo, the same that runs this tool.
+/// What cargo tells this tool about this tool. Build scripts look at it too (ring's does), so that a
+/// build from here and one from a shell would each undo the other.
+const OURS: [&str; 5] =
+    ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+
+/// Cargo, the same that runs this tool, and as if it were run from a shell.
 pub(crate) fn cargo() -> Command {
-    program(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = program(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        if OURS.iter().any(|ours| name.to_string_lossy().starts_with(ours)) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 /// Builds the bridge as it is shipped.
