@@ -194,15 +194,18 @@ impl Topology {
         ]
     }
 
-    /// The bindings of the queues of these roles.
+    /// The bindings of the queues of these roles, which are on one broker. An error queue takes the
+    /// legs of its own, and those whose error queue is on the other side's broker: the broker can
+    /// dead-letter to what it has only.
     pub(super) fn bindings(&self, roles: &[Role]) -> Vec<Binding<'_>> {
         let of = |role: &Role| {
             let queue = self.queue(*role);
             let (exchange, keys) = match role {
                 Role::Request | Role::Answer => (&self.exchange_in, vec![queue.to_owned()]),
                 Role::Location | Role::Reply => (&self.exchange_out, vec![queue.to_owned()]),
-                Role::RequestErrors => (&self.exchange_errors, keys([Leg::Request, Leg::Location])),
-                Role::AnswerErrors => (&self.exchange_errors, keys([Leg::Answer, Leg::Reply])),
+                Role::RequestErrors | Role::AnswerErrors => {
+                    (&self.exchange_errors, error_keys(*role, roles))
+                }
             };
             keys.into_iter().map(move |key| Binding { exchange, queue, key }).collect::<Vec<_>>()
         };
@@ -210,9 +213,16 @@ impl Topology {
     }
 }
 
-/// The keys with which an error queue takes everything of its legs.
-fn keys(legs: [Leg; 2]) -> Vec<String> {
-    legs.iter().map(|leg| format!("{}.#", leg.as_str())).collect()
+/// The keys with which an error queue takes everything of its legs, and of the legs that share the
+/// broker with it but not with an error queue of theirs.
+fn error_keys(queue: Role, here: &[Role]) -> Vec<String> {
+    let takes = |leg: &Leg| {
+        let own = Role::errors_of(*leg);
+        let stranded = !here.contains(&own) && here.iter().any(|role| role.leg() == Some(*leg));
+        own == queue || stranded
+    };
+    let legs = [Leg::Request, Leg::Location, Leg::Answer, Leg::Reply];
+    legs.iter().filter(|leg| takes(leg)).map(|leg| format!("{}.#", leg.as_str())).collect()
 }
 
 /// Says what is wrong with a name, if anything.
@@ -361,6 +371,22 @@ mod tests {
                 "wam.location.ack.error"
             ]
         );
+    }
+
+    #[test]
+    fn an_error_queue_takes_the_legs_whose_own_is_on_the_other_broker() {
+        let topology = Topology::built_in();
+        let keys = |queue: Role, roles: &[Role]| {
+            let bindings = topology.bindings(roles).into_iter();
+            let of_queue = bindings.filter(|binding| binding.queue == topology.queue(queue));
+            of_queue.map(|binding| binding.key).collect::<Vec<_>>()
+        };
+        assert_eq!(keys(Role::RequestErrors, &Role::ALL), ["request.#", "location.#"]);
+        assert_eq!(keys(Role::AnswerErrors, &Role::ALL), ["answer.#", "reply.#"]);
+        let billing = [Role::Request, Role::Reply, Role::RequestErrors];
+        assert_eq!(keys(Role::RequestErrors, &billing), ["request.#", "location.#", "reply.#"]);
+        let assets = [Role::Location, Role::Answer, Role::AnswerErrors];
+        assert_eq!(keys(Role::AnswerErrors, &assets), ["location.#", "answer.#", "reply.#"]);
     }
 
     #[test]
