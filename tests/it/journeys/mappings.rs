@@ -78,8 +78,7 @@ fn a_mapping_with_a_mistake_is_refused_and_the_one_before_stays() {
     let bridge = site.start();
     let line = break_mapping(&site);
     bridge.hangup();
-    bridge.logs("sp-type.toml");
-    bridge.logs(&format!("{line}"));
+    bridge.logs(&format!("maps/sp-type.toml:{line}:"));
     site.nothing_more("M1");
     // Once it is mended a reload takes it.
     let path = site.mappings().join("maps/sp-type.toml");

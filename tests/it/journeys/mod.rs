@@ -16,5 +16,6 @@ mod properties;
 mod replies;
 mod resends;
 mod starting;
+mod two_brokers;
 mod unreachable;
 mod unreadable;

@@ -1,6 +1,7 @@
 //! Asset management's side is away: a pause first, the error queue only when it lasts.
 
-use crate::support::{Gate, Reader, Shared, Site, has_rabbitmq, queue, request};
+use super::two_brokers::two_brokers;
+use crate::support::{Reader, Site, queue, request};
 
 fn declare(site: &Site) {
     site.cli(&["queues", "declare", "--yes", "--reason", "mended"]).ended(0);
@@ -136,22 +137,9 @@ fn what_an_outage_parked_is_released_by_itself_where_the_site_says_so() {
     site.nothing_more("M1");
 }
 
-/// A site whose asset management has a broker address of its own, behind a gate.
-fn site_with_a_gate() -> (Site, Site, Gate) {
-    let assets = Shared::broker().vhost();
-    let (gate, url) = Gate::before(&assets);
-    let site = Site::at(&Shared::broker().vhost()).with("amqp.assets_url", &url);
-    gate.open();
-    declare(&site);
-    (site, Site::at(&assets), gate)
-}
-
 #[test]
 fn asset_management_may_be_away_when_the_bridge_starts() {
-    if !has_rabbitmq() {
-        return;
-    }
-    let (site, assets, gate) = site_with_a_gate();
+    let Some((site, assets, gate)) = two_brokers() else { return };
     gate.shut();
     let site = site.with("unreachable.park_after", "never");
     let _bridge = site.start();
@@ -171,10 +159,7 @@ fn asset_management_may_be_away_when_the_bridge_starts() {
 
 #[test]
 fn connections_may_be_cut_under_load_and_nothing_is_lost_or_doubled() {
-    if !has_rabbitmq() {
-        return;
-    }
-    let (site, assets, gate) = site_with_a_gate();
+    let Some((site, assets, gate)) = two_brokers() else { return };
     let _bridge = site.start();
     let locations = Reader::of_locations(&assets.url);
     let replies = Reader::of_replies(&site.url);

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::StreamExt as _;
 use lapin::options::{
@@ -100,7 +100,7 @@ impl Client {
     /// Takes the next message of a queue.
     #[track_caller]
     pub(crate) fn next(&self, queue: &str) -> Message {
-        match self.next_within(queue, PATIENCE) {
+        match self.settle_next(queue, Settle::Ack) {
             Some(message) => message,
             None => fail(&format!("expected a message on {queue}, and none came in {PATIENCE:?}")),
         }
@@ -115,14 +115,9 @@ impl Client {
     /// Rejects the next message of a queue for good, so that the broker dead-letters it.
     #[track_caller]
     pub(crate) fn reject_next(&self, queue: &str) {
-        wait_for(async {
-            let channel = self.connection.create_channel().await.unwrap();
-            let consumer = consume(&channel, queue).await;
-            let mut consumer = consumer.unwrap();
-            let delivery = timeout(PATIENCE, consumer.next()).await.unwrap().unwrap().unwrap();
-            delivery.reject(BasicRejectOptions { requeue: false }).await.unwrap();
-            channel.close(200, "done".into()).await.unwrap();
-        });
+        if self.settle_next(queue, Settle::Reject).is_none() {
+            fail(&format!("expected a message on {queue}, and none came in {PATIENCE:?}"));
+        }
     }
 
     /// How many messages of a queue wait for a consumer; nothing if there is no such queue.
@@ -190,12 +185,12 @@ impl Client {
         });
     }
 
-    fn next_within(&self, queue: &str, patience: Duration) -> Option<Message> {
+    fn settle_next(&self, queue: &str, settle: Settle) -> Option<Message> {
         let start = Instant::now();
         wait_for(async {
             loop {
-                let left = patience.checked_sub(start.elapsed())?;
-                let taken = timeout(left, self.delivery(queue)).await.ok()?;
+                let left = PATIENCE.checked_sub(start.elapsed())?;
+                let taken = timeout(left, self.delivery(queue, settle)).await.ok()?;
                 if taken.is_some() {
                     return taken;
                 }
@@ -206,7 +201,7 @@ impl Client {
     }
 
     /// The next delivery of a queue's consumer; nothing if the queue is gone.
-    async fn delivery(&self, queue: &str) -> Option<Message> {
+    async fn delivery(&self, queue: &str, settle: Settle) -> Option<Message> {
         let known = self.consumers.borrow_mut().remove(queue);
         let mut consumer = if let Some(consumer) = known {
             consumer
@@ -215,10 +210,20 @@ impl Client {
             consume(&channel, queue).await.ok()?
         };
         let delivery = consumer.next().await?.ok()?;
-        delivery.ack(BasicAckOptions::default()).await.ok()?;
+        match settle {
+            Settle::Ack => delivery.ack(BasicAckOptions::default()).await.ok()?,
+            Settle::Reject => delivery.reject(BasicRejectOptions { requeue: false }).await.ok()?,
+        };
         self.consumers.borrow_mut().insert(queue.to_owned(), consumer);
         Some(Message::of(delivery))
     }
+}
+
+/// What a client does with a delivery.
+#[derive(Clone, Copy)]
+enum Settle {
+    Ack,
+    Reject,
 }
 
 /// Begins to consume a queue.
