@@ -3,6 +3,7 @@
 //! nothing of the code.
 
 mod answers;
+mod bulk;
 mod crash;
 mod desk;
 mod encodings;
@@ -15,6 +16,7 @@ mod overdue;
 mod properties;
 mod replies;
 mod resends;
+mod secrets;
 mod starting;
 mod two_brokers;
 mod unreachable;

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 
 use lapin::BasicProperties;
 use lapin::types::FieldTable;
@@ -99,6 +100,12 @@ impl Site {
     /// Runs a command.
     pub(crate) fn cli(&self, args: &[&str]) -> Output {
         Output::of(self.dir.path(), &self.settings, args)
+    }
+
+    /// Starts a command beside the test.
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
+        let mut command = self.settings.command(self.dir.path());
+        command.args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// Billing sends a request.
