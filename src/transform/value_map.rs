@@ -35,7 +35,7 @@ impl ValueMap {
 
     /// What is said about a value without an entry.
     pub(super) fn expected(&self) -> String {
-        format!("one of its {} values, or an entry for it in {}", self.entries.len(), self.file)
+        format!("one of the values in {}, or an entry for it there", self.file)
     }
 }
 
