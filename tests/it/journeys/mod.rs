@@ -18,6 +18,8 @@ mod replies;
 mod resends;
 mod secrets;
 mod starting;
+mod store;
+mod tools;
 mod two_brokers;
 mod unreachable;
 mod unreadable;

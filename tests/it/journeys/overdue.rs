@@ -25,3 +25,19 @@ fn a_missing_answer_is_listed_and_a_late_one_still_settles_it() {
     site.positive_reply_to("S1");
     site.request_is("S1", "applied");
 }
+
+#[test]
+fn a_resend_of_what_is_overdue_sends_the_same_message_once_more() {
+    let Some(site) = Site::open() else { return };
+    let site = site.with("answer.timeout", "1s");
+    let _bridge = site.start();
+    let request = request("S1", "P1");
+    site.send(&request);
+    let first = site.location_of("S1");
+    site.request_is("S1", "overdue");
+    site.send(&request);
+    let again = site.accept("S1");
+    assert_eq!((again.message_id(), again.body), (first.message_id(), first.body));
+    site.positive_reply_to("S1");
+    site.nothing_more("M1");
+}

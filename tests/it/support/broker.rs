@@ -68,7 +68,13 @@ impl Shared {
         free.urls.extend(names.into_iter().map(|name| format!("{base}{name}")));
     }
 
-    fn import(&self, name: &str, definitions: &str) {
+    /// The version of the broker.
+    pub(crate) fn version(&self) -> &str {
+        self.node.version()
+    }
+
+    /// Imports definitions with the broker's own means; `name` is that of a file.
+    pub(crate) fn import(&self, name: &str, definitions: &str) {
         let path = self.node.dir().join(format!("{name}.json"));
         fs::write(&path, definitions).unwrap();
         self.node.ctl(&["import_definitions", &path.display().to_string()]).unwrap();
