@@ -405,10 +405,11 @@ fn reload(settings: &Settings, transforms: &Transforms) {
 /// How a consumer's connection stands.
 fn connection((name, health): &(String, Arc<amqp::consumer::Health>)) -> Check {
     let facts = health.facts();
-    let ok = facts.connected_since.is_some();
+    // Connected and in trouble: the store refuses what arrives.
+    let ok = facts.connected_since.is_some() && facts.trouble.is_none();
     let detail = match (&facts.trouble, ok) {
-        (_, true) => format!("connected, generation {}", facts.generation),
-        (Some(trouble), false) => trouble.clone(),
+        (Some(trouble), _) => trouble.clone(),
+        (None, true) => format!("connected, generation {}", facts.generation),
         (None, false) => "not connected yet".to_owned(),
     };
     Check { name: name.clone(), ok, detail }
