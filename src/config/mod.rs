@@ -22,7 +22,7 @@ pub const DEFAULT_FILE: &str = "tieline.toml";
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum SettingsError {
     /// The named file is not there or cannot be read.
-    #[error("read settings file {}: {source}", path.display())]
+    #[error("read settings file {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     /// The file has a mistake.
     #[error(transparent)]
@@ -33,7 +33,7 @@ pub enum SettingsError {
     #[diagnostic(help("in the environment the key is written TIELINE__SECTION__KEY"))]
     Value { key: String, message: String },
     /// A setting names a file that cannot be read.
-    #[error("setting {key} names {}: {source}", path.display())]
+    #[error("read {}, which setting {key} names", path.display())]
     Secret { key: &'static str, path: PathBuf, source: std::io::Error },
     /// Two settings do not go together.
     #[error("setting {key}: {message}")]

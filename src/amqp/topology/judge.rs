@@ -27,7 +27,11 @@ pub(super) fn judge_queue(site: &Site<'_>, role: Role, seen: Option<&SeenQueue>)
         findings.extend(judge.single_consumer());
     }
     if findings.is_empty() {
-        findings.push(ok(&judge.thing, "quorum, durable, dead-lettered at least once"));
+        let well = match role.leg() {
+            Some(_) => "quorum, durable, dead-lettered at least once",
+            None => "quorum, durable",
+        };
+        findings.push(ok(&judge.thing, well));
     }
     findings
 }
