@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::exit::{Exit, Failed};
+use super::exit::{Exit, Failed, NO_STORE};
 use super::output;
 use crate::amqp::Endpoint;
 use crate::amqp::facts::{Alarms, BrokerFacts, facts};
@@ -16,6 +16,7 @@ use crate::store::Role;
 
 #[derive(Args, Debug)]
 pub(super) struct Doctor {
+    /// As JSON, for programs.
     #[arg(long)]
     json: bool,
 }
@@ -46,9 +47,10 @@ pub(super) async fn run(doctor: Doctor, settings: &Settings) -> Result<Exit, Fai
                 .collect(),
         );
     } else {
+        let width = lines.iter().map(|line| line.name.len()).max().unwrap_or_default();
         for line in &lines {
             let detail = output::plain(&line.detail);
-            output::line(format_args!("{:5} {:28} {detail}", word(line.severity), line.name));
+            output::line(format_args!("{:5} {:width$}  {detail}", word(line.severity), line.name));
         }
     }
     let worst = lines.iter().find(|line| line.severity == Severity::Refuse);
@@ -160,7 +162,7 @@ async fn store(settings: &Settings) -> Line {
             Err(error) => bad("store", error.to_string(), Exit::Store),
         },
         // The first start makes it.
-        Err(StartError::Store(error)) if error.to_string().contains("there is no store") => {
+        Err(StartError::Store(error)) if error.to_string().ends_with(NO_STORE) => {
             let detail = format!("{place} is not there yet; `tieline run` makes it");
             warn("store", detail)
         }

@@ -59,6 +59,9 @@ impl From<SettingsError> for Failed {
     }
 }
 
+/// What an operator's command says when nobody has made the store yet.
+pub(super) const NO_STORE: &str = "there is no store";
+
 impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Self {
         let mut text = error.to_string();
@@ -69,6 +72,14 @@ impl From<StoreError> for Failed {
                 text = format!("{text}: {cause}");
             }
             source = cause.source();
+        }
+        if text.ends_with(NO_STORE) {
+            return Self::new(
+                Exit::Store,
+                text,
+                "`tieline run` makes it; is this the store of the bridge? setting store.url names it, \
+                 and a path without a leading slash begins where you are",
+            );
         }
         Self { exit: Exit::Store, report: miette::miette!("{text}") }
     }

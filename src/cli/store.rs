@@ -16,6 +16,7 @@ use crate::store::{self, Role};
 pub(super) enum Store {
     /// Show where the store is, how large it is and what is in it.
     Status {
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
@@ -39,11 +40,13 @@ pub(super) async fn run(command: &Store, settings: &Settings) -> Result<Exit, Fa
     match command {
         Store::Status { json } => status(settings, *json).await,
         Store::Migrate { dry_run: true, .. } => {
-            output::line(format_args!(
-                "{} would be brought to the schema of tieline {}",
-                place.path.display(),
-                env!("CARGO_PKG_VERSION")
-            ));
+            let (found, known) = store::schemas(&place)?;
+            let path = place.path.display();
+            output::line(match found {
+                0 => format!("{path}: would be made with schema {known}"),
+                _ if found == known => format!("{path}: has schema {found}; nothing to do"),
+                _ => format!("{path}: schema {found} would become {known}"),
+            });
             Ok(Exit::Done)
         }
         Store::Migrate { .. } => {

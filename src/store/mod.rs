@@ -31,5 +31,5 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use open::{Migrated, Role, Settings, Status, migrate};
+pub use open::{Migrated, Role, Settings, Status, migrate, schemas};
 pub use sqlite::Sqlite;

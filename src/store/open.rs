@@ -97,6 +97,17 @@ pub fn migrate(settings: &Settings) -> Result<Migrated> {
     migrated
 }
 
+/// The schema that the store has (0 if there is none) and the one of this version. Makes nothing.
+pub fn schemas(settings: &Settings) -> Result<(u32, u32)> {
+    let known = version(MIGRATIONS.len());
+    if !settings.path.exists() {
+        return Ok((0, known));
+    }
+    let found = schema(&settings.path, &connect(settings, settings.cache_kib)?)?;
+    check(&settings.path, found, known)?;
+    Ok((found, known))
+}
+
 pub(super) fn migrate_with(settings: &Settings, migrations: &[&str]) -> Result<Migrated> {
     let mut connection = connect(settings, settings.cache_kib)?;
     let open = |why: rusqlite::Error| refused(&settings.path, why.to_string());
