@@ -14,6 +14,7 @@ pub(super) enum Config {
     Check,
     /// Show the settings in force, passwords hidden.
     Show {
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },

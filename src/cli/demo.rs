@@ -48,6 +48,7 @@ pub(super) struct Demo {
     /// How many messages a second billing sends; as fast as the broker takes them without it.
     #[arg(long)]
     rate: Option<f64>,
+    /// As JSON, for programs.
     #[arg(long)]
     json: bool,
 }

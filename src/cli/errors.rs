@@ -1,14 +1,14 @@
 //! `tieline errors`: the error queue. What failed, why, what a retry will do; and doing it.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::errors_export;
 use super::exit::{Exit, Failed};
 use super::select::{Change, Select};
 use super::{output, views};
@@ -24,12 +24,14 @@ pub(super) enum Errors {
     Groups {
         #[command(flatten)]
         select: Select,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
     /// Show one error record: what failed, why, what to do.
     Show {
         id: ErrorId,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
         /// Write the message itself to standard output, byte for byte.
@@ -71,6 +73,7 @@ pub(super) struct List {
     statuses: Vec<String>,
     #[arg(long, default_value_t = 50)]
     limit: u32,
+    /// As JSON, for programs.
     #[arg(long)]
     json: bool,
 }
@@ -84,6 +87,7 @@ pub(super) struct Bulk {
     all: bool,
     #[command(flatten)]
     change: Change,
+    /// As JSON, for programs.
     #[arg(long)]
     json: bool,
 }
@@ -119,7 +123,7 @@ pub(super) async fn run(
         Errors::Discard(bulk) => discard(bulk, operations, now).await,
         Errors::Restore(bulk) => restore(bulk, operations, now).await,
         Errors::Export { select, all, output } => {
-            export(&select, all, output, operations, now).await
+            errors_export::export(&select, all, output, operations, now).await
         }
     }
 }
@@ -218,7 +222,7 @@ async fn show(
         output::json(&value);
         return Ok(Exit::Done);
     }
-    output::pairs(&[
+    let mut pairs = vec![
         ("error", error.id.to_string()),
         ("status", error.status.as_str().to_owned()),
         ("code", format!("{}  {}", error.failure.code, error.failure.code.title())),
@@ -230,10 +234,9 @@ async fn show(
         ("failures", error.failures.to_string()),
         ("first", error.first_at.to_string()),
         ("last", error.last_at.to_string()),
-    ]);
-    if let Some(by) = &error.by {
-        output::pairs(&[("by", format!("{}: {}", by.name, by.reason))]);
-    }
+    ];
+    pairs.extend(error.by.as_ref().map(|by| ("by", format!("{}: {}", by.name, by.reason))));
+    output::pairs(&pairs);
     views::print_defects(&error.failure);
     let open = error.status == ErrorStatus::Open;
     output::line("");
@@ -338,8 +341,7 @@ async fn canary(ids: &[ErrorId], operations: &Operations) -> Result<usize, Faile
 async fn discard(bulk: Bulk, operations: &Operations, now: Timestamp) -> Result<Exit, Failed> {
     let ids = selected(&bulk, ErrorStatus::Open, operations, now).await?;
     if bulk.change.dry_run {
-        output::line(format_args!("{} would be discarded", ids.len()));
-        return Ok(Exit::Done);
+        return Ok(would("be discarded", &ids, bulk.json));
     }
     agree(&bulk, ids.len(), "discard")?;
     let tally = operations.discard(&bulk.change.operator(), &ids).await?;
@@ -349,71 +351,22 @@ async fn discard(bulk: Bulk, operations: &Operations, now: Timestamp) -> Result<
 async fn restore(bulk: Bulk, operations: &Operations, now: Timestamp) -> Result<Exit, Failed> {
     let ids = selected(&bulk, ErrorStatus::Discarded, operations, now).await?;
     if bulk.change.dry_run {
-        output::line(format_args!("{} would be restored", ids.len()));
-        return Ok(Exit::Done);
+        return Ok(would("be restored", &ids, bulk.json));
     }
     agree(&bulk, ids.len(), "restore")?;
     let tally = operations.restore(&bulk.change.operator(), &ids).await?;
     Ok(report(&tally, "restored", "failed", bulk.json))
 }
 
-async fn export(
-    select: &Select,
-    all: bool,
-    file: Option<PathBuf>,
-    operations: &Operations,
-    now: Timestamp,
-) -> Result<Exit, Failed> {
-    named(select, all)?;
-    let ids = operations.select(&select.query(vec![ErrorStatus::Open], now)?).await?;
-    let mut sink = match &file {
-        Some(path) => Some(
-            std::fs::File::create(path)
-                .map(std::io::BufWriter::new)
-                .map_err(|error| Failed::usage(format!("create {}: {error}", path.display())))?,
-        ),
-        None => None,
-    };
-    for &id in &ids {
-        let Some(error) = operations.store.error(id).await? else { continue };
-        let mut value = views::error(&error);
-        if let Some(message) = operations.store.error_message(id).await? {
-            value["payload"] = exact(&message.payload);
-            value["properties"] = json!(message.properties);
-        }
-        match &mut sink {
-            Some(sink) => writeln!(sink, "{value}")
-                .map_err(|error| Failed::usage(format!("write the export: {error}")))?,
-            None => output::json(&value),
-        }
+/// What a command that asks nobody would touch.
+fn would(verb: &str, ids: &[ErrorId], json: bool) -> Exit {
+    if json {
+        output::json(&json!({ "total": ids.len(), "dry_run": true }));
+    } else {
+        let what = output::plural(ids.len(), "record", "records");
+        output::line(format_args!("{what} would {verb}"));
     }
-    if let (Some(mut sink), Some(path)) = (sink, file) {
-        sink.flush().map_err(|error| Failed::usage(format!("write the export: {error}")))?;
-        output::note(format_args!(
-            "{} written to {}",
-            output::plural(ids.len(), "record", "records"),
-            path.display()
-        ));
-    }
-    Ok(Exit::Done)
-}
-
-/// Bytes without loss: as text if they are text, else as numbers.
-fn exact(bytes: &[u8]) -> Value {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => json!(text),
-        Err(_) => json!({ "bytes": bytes }),
-    }
-}
-
-/// A command about everything must say so.
-fn named(select: &Select, all: bool) -> Result<(), Failed> {
-    if select.is_empty() && !all {
-        return Err(Failed::usage(
-            "which records? name ids, --group, --code, --service-point, --since, --until or --all",
-        ));
-    }
-    Ok(())
+    Exit::Done
 }
 
 /// The records that the selection names now. What fails later is not touched.
@@ -423,7 +376,7 @@ async fn selected(
     operations: &Operations,
     now: Timestamp,
 ) -> Result<Vec<ErrorId>, Failed> {
-    named(&bulk.select, bulk.all)?;
+    bulk.select.named(bulk.all)?;
     // Ids that were named are tried whatever their status, so that the answer names it.
     if !bulk.select.ids.is_empty() {
         return Ok(bulk.select.ids.clone());

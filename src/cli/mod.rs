@@ -6,6 +6,7 @@ mod demo;
 mod demo_summary;
 mod doctor;
 mod errors;
+mod errors_export;
 mod exit;
 mod explain;
 mod output;

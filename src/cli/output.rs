@@ -39,6 +39,10 @@ pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>, nothing: &str) {
     for row in rows {
         table.add_row(row.iter().map(|cell| plain(cell)).collect::<Vec<_>>());
     }
+    // A terminal's edge is margin enough.
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
     for row in table.lines() {
         line(row.trim_end());
     }

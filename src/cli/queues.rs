@@ -16,11 +16,13 @@ use crate::runtime::sides::{self, Sides};
 pub(super) enum Queues {
     /// Show the topology: which queue plays which role, and how it must be made.
     Show {
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
     /// Compare the broker with the topology; refuse what can lose a message, naming the fix.
     Check {
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
@@ -28,6 +30,7 @@ pub(super) enum Queues {
     Declare {
         #[command(flatten)]
         change: Change,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },

@@ -18,6 +18,7 @@ pub(super) enum Requests {
     Show {
         /// The request's id, or billing's sync request id.
         id: String,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
         /// Show the messages too, as they were received and sent.
@@ -28,6 +29,7 @@ pub(super) enum Requests {
     Trace {
         /// The request's id, or billing's sync request id.
         id: String,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
@@ -51,6 +53,7 @@ pub(super) struct List {
     until: Option<String>,
     #[arg(long, default_value_t = 50)]
     limit: u32,
+    /// As JSON, for programs.
     #[arg(long)]
     json: bool,
 }
@@ -139,7 +142,7 @@ async fn show(id: &str, json: bool, messages: bool, store: &dyn Store) -> Result
         ("edition", request.edition.to_string()),
         ("superseded by", views::or_dash(request.superseded_by.as_ref())),
         ("answer due", views::or_dash(request.answer_due.as_ref())),
-        ("billing told", views::or_dash(request.told.as_ref())),
+        ("last reply", views::or_dash(request.told.as_ref())),
         ("mapping", views::or_dash(request.mapping.as_ref())),
         ("received", request.received_at.to_string()),
         ("changed", request.changed_at.to_string()),
@@ -174,7 +177,7 @@ async fn trace(id: &str, json: bool, store: &dyn Store) -> Result<Exit, Failed> 
     let began = timeline.first().map(|line| line.at);
     let rows = timeline.iter().map(|line| {
         let after = began.map_or(0, |began| line.at.duration_since(began).as_millis());
-        vec![line.at.to_string(), format!("+{after} ms"), line.kind.clone(), line.detail.clone()]
+        vec![views::moment(line.at), format!("+{after} ms"), line.kind.clone(), line.detail.clone()]
     });
     output::table(&["at", "after", "what", "detail"], rows.collect(), "no timeline");
     Ok(Exit::Done)

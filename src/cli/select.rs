@@ -45,13 +45,26 @@ impl Select {
             && self.until.is_none()
     }
 
+    /// A command about everything must say so.
+    pub(super) fn named(&self, all: bool) -> Result<(), Failed> {
+        if self.is_empty() && !all {
+            return Err(Failed::usage(
+                "which records? name ids, --group, --code, --service-point, --sync-request, \
+                 --since, --until or --all",
+            ));
+        }
+        Ok(())
+    }
+
     /// The query for records in these states.
     pub(super) fn query(
         &self,
         statuses: Vec<ErrorStatus>,
         now: Timestamp,
     ) -> Result<ErrorQuery, Failed> {
-        if let Some(code) = &self.code {
+        // A code with a typing error would select nothing, and nothing to do looks like success.
+        let of_group = self.group.as_deref().and_then(|group| group.split(':').next());
+        for code in self.code.as_deref().into_iter().chain(of_group) {
             code.parse::<crate::domain::FailureCode>().map_err(Failed::usage)?;
         }
         Ok(ErrorQuery {

@@ -1,5 +1,6 @@
 //! `tieline transforms`: the mappings.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -8,6 +9,7 @@ use serde_json::json;
 use super::exit::{Exit, Failed};
 use super::{output, views};
 use crate::config::Settings;
+use crate::domain::Answer;
 use crate::runtime::StartError;
 use crate::runtime::assemble;
 use crate::transform::{
@@ -18,6 +20,7 @@ use crate::transform::{
 pub(super) enum Transforms {
     /// Say whether the mappings are good; every mistake with file, line and what to do.
     Check {
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
@@ -28,11 +31,13 @@ pub(super) enum Transforms {
         /// The result as it would be sent, without line breaks.
         #[arg(long)]
         exact: bool,
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
     /// Hold every sample of the folder against its expected output.
     Test {
+        /// As JSON, for programs.
         #[arg(long)]
         json: bool,
     },
@@ -88,7 +93,7 @@ fn try_one(file: &Path, exact: bool, json: bool, settings: &Settings) -> Result<
     let content = ContentType { content_type: None, content_encoding: None };
     let outcome = match catalog.recognise(&payload, &content) {
         Some(Recognised::Answer) => {
-            catalog.read_answer(&payload, &content).map(|answer| format!("{answer:#?}\n"))
+            catalog.read_answer(&payload, &content).map(|answer| told(&answer))
         }
         Some(Recognised::Request) | None => translated(&catalog, &payload, &content, exact),
     };
@@ -106,6 +111,22 @@ fn try_one(file: &Path, exact: bool, json: bool, settings: &Settings) -> Result<
         }
     }
     Ok(Exit::Done)
+}
+
+/// What an answer says, in words.
+fn told(answer: &Answer) -> String {
+    let whom = views::or_dash(answer.reference.sync_request.as_ref());
+    let mut text = format!("{} answer to sync request {whom}\n", answer.verdict.as_str());
+    for key in &answer.keys {
+        writeln!(text, "key     {} {}", key.entity, key.value).unwrap_or_default();
+    }
+    for why in &answer.exceptions {
+        let parameters = why.parameters.join(", ");
+        let (category, number) = (&why.category, &why.number);
+        writeln!(text, "reason  {category} {number} ({parameters}) {}", why.text)
+            .unwrap_or_default();
+    }
+    output::plain(&text)
 }
 
 fn translated(
