@@ -5,6 +5,7 @@
 
 mod amqp;
 mod architecture;
+mod cmd;
 mod docs;
 mod golden;
 mod journeys;
