@@ -13,8 +13,8 @@ use super::story::{self, With};
 use super::work::{Freed, Work};
 use crate::bridge::Lane;
 use crate::domain::{
-    Circumstances, ErrorStatus, Event, Failure, Neighbour, Placing, RequestId, ServicePointId,
-    State, Step, SyncRequestId, Tell, Told,
+    Circumstances, Entry, ErrorStatus, Event, Failure, Neighbour, Placing, RequestId,
+    ServicePointId, State, Step, SyncRequestId, Tell, Told,
 };
 
 /// How many settled neighbours are asked whether they are newer. They arrive in order but for
@@ -29,6 +29,10 @@ impl Work<'_> {
         let (step, overtakes) = self.placed(row, row.state.on(event, &around), &around)?;
         match &step {
             Step::Moved { to, tell } => {
+                if let (State::Pending { .. }, Event::Answered(_)) = (&row.state, event) {
+                    let detail = "the answer overtook the broker's confirm";
+                    self.note_line(row.seq, &Entry::new("published", detail), None)?;
+                }
                 self.enter(row, *to, *tell, (event, with))?;
                 self.overtake(&overtakes, row.id)?;
             }

@@ -88,7 +88,20 @@ impl Work<'_> {
                 self.send_reply(reply)?;
                 Ok(true)
             }
+            // Its confirm is awaited: billing may have asked because it has read that copy. It goes
+            // out once more after it.
+            Some(reply) if self.is_on_its_way(&reply)? => {
+                self.send_reply(reply)?;
+                Ok(true)
+            }
             Some(_) | None => Ok(false),
+        }
+    }
+
+    fn is_on_its_way(&self, reply: &ReplyRow) -> Result<bool> {
+        match (reply.state, reply.place) {
+            (ReplyState::Pending, Some(place)) => self.is_leased(place),
+            (ReplyState::Pending | ReplyState::Delivered | ReplyState::Parked, _) => Ok(false),
         }
     }
 
@@ -111,8 +124,12 @@ impl Work<'_> {
         found.next()?.map(|row| rows::request_id(row, 0)).transpose()
     }
 
-    pub(super) fn finish_reply(&self, seq: i64, handover: Handover) -> Result<()> {
+    pub(super) fn finish_reply(&self, place: i64, seq: i64, handover: Handover) -> Result<()> {
         let mut reply = self.load_reply(seq)?;
+        if reply.place != Some(place) {
+            // Billing asked again while this copy was on its way; the next one follows it.
+            return self.take_out(place);
+        }
         match handover {
             Handover::Confirmed => self.deliver(reply),
             Handover::Interrupted => match reply.place {

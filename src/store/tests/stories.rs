@@ -368,3 +368,22 @@ async fn an_item_is_leased_as_an_item() {
     assert_eq!(kind, SubjectKind::Item);
     world.check();
 }
+
+#[tokio::test]
+async fn a_resend_gets_the_reply_again_even_while_a_copy_awaits_its_confirm() {
+    let world = World::new();
+    let new = request("1001", "SP-1", 1);
+    world.record(new.clone()).await;
+    world.publish(Lane::Location).await;
+    world.answer(answer_to(new.id.location(1), Verdict::Positive)).await;
+    let first = world.lease(Lane::Reply).await;
+    let known = world.record(new.clone()).await;
+    assert!(matches!(known, Recorded::Known { repeated: true, .. }), "{known:?}");
+    world.finish(Lane::Reply, &first, &Handover::Confirmed).await;
+    let again = world.publish(Lane::Reply).await;
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].message, first[0].message);
+    assert!(world.lease(Lane::Reply).await.is_empty());
+    assert_eq!(world.replies(new.id).await, ["applied"]);
+    world.check();
+}
