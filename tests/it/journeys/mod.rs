@@ -20,6 +20,7 @@ mod secrets;
 mod starting;
 mod store;
 mod tools;
+mod traces;
 mod two_brokers;
 mod unreachable;
 mod unreadable;
