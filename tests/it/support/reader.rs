@@ -1,10 +1,11 @@
 //! A system outside the bridge that works through a queue by itself, over lost connections too.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::options::{BasicAckOptions, BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Channel, Connection, ConnectionProperties};
 use tokio::task::AbortHandle;
 
 use super::answer::{key_of, positive};
@@ -12,6 +13,9 @@ use super::client::{consume, properties, runtime};
 use super::site::queue;
 use super::wait::rest;
 use super::{Message, until};
+
+/// How many messages are settled at once.
+const BATCH_MAX: usize = 100;
 
 /// Takes every message of a queue and keeps it.
 pub(crate) struct Reader {
@@ -52,13 +56,18 @@ impl Reader {
     #[track_caller]
     pub(crate) fn until_about(&self, count: usize) -> Vec<Message> {
         let mut seen = 0;
-        let mut about = std::collections::HashSet::new();
-        until(&format!("messages about {count} sync requests"), || {
-            let taken = self.taken();
+        let mut about = HashSet::new();
+        loop {
+            // However slow the machine is: as long as something comes, it goes on.
+            let taken = until(&format!("more than {} of {count} messages", about.len()), || {
+                (self.count() > seen).then(|| self.taken())
+            });
             about.extend(taken[seen..].iter().map(Message::sync_request));
             seen = taken.len();
-            (about.len() >= count).then_some(taken)
-        })
+            if about.len() >= count {
+                return taken;
+            }
+        }
     }
 
     /// How many were taken so far.
@@ -83,23 +92,41 @@ async fn work(
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let mut consumer = consume(&channel, from).await?;
-    while let Some(delivery) = consumer.next().await {
-        let delivery = delivery?;
-        let acker = delivery.acker.clone();
-        let message = Message::of(delivery);
-        if let Some(to) = answers {
-            let body = positive(&message.sync_request(), &key_of(&message));
-            let correlation = message.properties.correlation_id().clone().unwrap_or_default();
-            let properties = properties().with_correlation_id(correlation);
-            let options = BasicPublishOptions::default();
-            // A lost connection loses answers that were not confirmed. Their asset locations are
-            // settled before or after, so not every answer is sent twice nor every one once: the
-            // confirm comes first.
-            let sent = channel.basic_publish("".into(), to.into(), options, &body, properties);
-            sent.await?.await?;
+    while let Some(first) = consumer.next().await {
+        let mut deliveries = vec![first?];
+        while deliveries.len() < BATCH_MAX
+            && let Some(Some(delivery)) = consumer.next().now_or_never()
+        {
+            deliveries.push(delivery?);
         }
-        taken.lock().unwrap_or_else(PoisonError::into_inner).push(message);
-        acker.ack(BasicAckOptions::default()).await?;
+        let last = deliveries.last().map(|delivery| delivery.acker.clone());
+        let messages: Vec<_> = deliveries.into_iter().map(Message::of).collect();
+        if let Some(to) = answers {
+            // What a lost connection leaves unsettled comes again and is answered again: no
+            // answer is lost, and one or the other is sent twice, as it happens in life.
+            answer_all(&channel, to, &messages).await?;
+        }
+        taken.lock().unwrap_or_else(PoisonError::into_inner).extend(messages);
+        if let Some(last) = last {
+            last.ack(BasicAckOptions { multiple: true }).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Answers asset locations positively, and returns when the broker has every answer.
+async fn answer_all(channel: &Channel, to: &str, locations: &[Message]) -> lapin::Result<()> {
+    let mut confirms = Vec::new();
+    for location in locations {
+        let body = positive(&location.sync_request(), &key_of(location));
+        let correlation = location.properties.correlation_id().clone().unwrap_or_default();
+        let properties = properties().with_correlation_id(correlation);
+        let options = BasicPublishOptions::default();
+        let sent = channel.basic_publish("".into(), to.into(), options, &body, properties);
+        confirms.push(sent.await?);
+    }
+    for confirm in confirms {
+        confirm.await?;
     }
     Ok(())
 }
