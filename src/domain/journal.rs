@@ -3,7 +3,7 @@
 /// What a line of the journal says. The text is for people, the kind for programs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// The stable name of what happened: `received`, `published`, `answered`, `parked`, …
+    /// The stable name of what happened: `received`, `confirmed`, `answered`, `parked`, …
     pub kind: &'static str,
     /// The rest of the sentence.
     pub detail: String,

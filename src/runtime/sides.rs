@@ -92,7 +92,7 @@ async fn ready_side(
     let management = management(settings, endpoint).await?;
     let report = topology.check(endpoint, management.as_ref(), roles).await.map_err(broker)?;
     for finding in report.findings.iter().filter(|f| f.severity == Severity::Warn) {
-        tracing::warn!("{}: {}; expected {}", finding.thing, finding.found, finding.expected);
+        tracing::info!("{}: {}; expected {}", finding.thing, finding.found, finding.expected);
     }
     let refused: Vec<_> = report.refused().map(refusal).collect();
     if refused.is_empty() {

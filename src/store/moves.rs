@@ -31,7 +31,7 @@ impl Work<'_> {
             Step::Moved { to, tell } => {
                 if let (State::Pending { .. }, Event::Answered(_)) = (&row.state, event) {
                     let detail = "the answer overtook the broker's confirm";
-                    self.note_line(row.seq, &Entry::new("published", detail), None)?;
+                    self.note_line(row.seq, &Entry::new("confirmed", detail), None)?;
                 }
                 self.enter(row, *to, *tell, (event, with))?;
                 self.overtake(&overtakes, row.id)?;

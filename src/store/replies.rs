@@ -66,7 +66,7 @@ impl Work<'_> {
             self.at(),
         ])?;
         let detail = format!("{} ({}), message {message}", told.outcome(), told.sign().as_str());
-        self.note_line(row.seq, &Entry { kind: "replied", detail }, None)
+        self.note_line(row.seq, &Entry { kind: "reply-made", detail }, None)
     }
 
     /// Puts the last reply to a sync request into the outbox once more, under the same message id.
@@ -164,7 +164,7 @@ impl Work<'_> {
             self.set_error(error, ErrorStatus::Resolved, None)?;
         }
         let detail = format!("billing's broker has it: {}", reply.outcome);
-        self.note_line(reply.request, &Entry { kind: "delivered", detail }, None)
+        self.note_line(reply.request, &Entry { kind: "replied", detail }, None)
     }
 
     pub(super) fn park_reply(&self, seq: i64, failure: &Failure) -> Result<()> {

@@ -33,7 +33,7 @@ pub(super) fn of_move(event: &Event, with: With<'_>, to: &State) -> Entry {
         (State::Waiting, _) => entry("waiting", "another of its service point is under way".into()),
         (State::Pending { .. }, Event::Commanded(_)) => entry("retried", by(with)),
         (State::Pending { .. }, Event::Resent { .. }) => {
-            entry("retried", "billing sent it again, and it translates now".into())
+            entry("retried", "billing sent it again: it goes out once more".into())
         }
         (State::Pending { .. }, Event::Turn) => entry("pending", "its turn has come".into()),
         (State::Pending { due, .. }, Event::Published(Outcome::Failed(failure))) => {
@@ -41,11 +41,11 @@ pub(super) fn of_move(event: &Event, with: With<'_>, to: &State) -> Entry {
         }
         (State::Pending { .. }, _) => entry("interrupted", "it goes back to wait".into()),
         (State::Published { answer_due }, _) => {
-            entry("published", format!("the broker has it; the answer is due at {answer_due}"))
+            entry("confirmed", format!("the broker has it; the answer is due at {answer_due}"))
         }
         (State::Overdue, _) => entry("overdue", "no answer came in time".into()),
-        (State::Applied, _) => entry("applied", answer(with)),
-        (State::Rejected, _) => entry("rejected", answer(with)),
+        (State::Applied, _) => entry("answered", format!("{}; applied", answer(with))),
+        (State::Rejected, _) => entry("answered", format!("{}; rejected", answer(with))),
         (State::Discarded, _) => entry("discarded", by(with)),
     }
 }

@@ -37,7 +37,7 @@ async fn a_good_request_is_published_answered_and_replied_once() {
     assert!(world.publish(Lane::Reply).await.is_empty());
     assert_eq!(
         world.kinds(new.id).await,
-        ["received", "translated", "published", "applied", "replied", "delivered"]
+        ["received", "translated", "confirmed", "answered", "reply-made", "replied"]
     );
     world.check();
 }
