@@ -206,7 +206,9 @@ pub(super) fn schema(path: &Path, connection: &Connection) -> Result<u32> {
 
 fn check(path: &Path, found: u32, known: u32) -> Result<()> {
     if found > known {
-        let why = format!("the store has schema {found}, this tieline knows {known}");
+        let why = format!(
+            "the store has schema {found}, this tieline knows {known}; a newer tieline wrote it"
+        );
         return Err(refused(path, why));
     }
     Ok(())
