@@ -70,7 +70,7 @@ pub fn load(file: Option<&Path>) -> Result<Settings, SettingsError> {
 /// The name of the user at the keyboard, for the journal.
 #[expect(clippy::disallowed_methods, reason = "this module is the one that reads the environment")]
 pub fn user_name() -> String {
-    let named = ["TIELINE_OPERATOR", "LOGNAME", "USER"].into_iter();
+    let named = ["TIELINE_OPERATOR", "SUDO_USER", "LOGNAME", "USER"].into_iter();
     let name = named.filter_map(|key| std::env::var(key).ok()).find(|name| !name.is_empty());
     name.unwrap_or_else(|| "unknown".to_owned())
 }
