@@ -69,6 +69,14 @@ impl Bridge {
         }
     }
 
+    /// The most memory that it ever held, in KiB; nothing where the system does not tell.
+    pub(crate) fn memory_peak_kib(&self) -> Option<u64> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        peak.split_whitespace().next()?.parse().ok()
+    }
+
     /// SIGTERM, and waits for its end.
     pub(crate) fn stop(self) -> Ended {
         self.signal("TERM");

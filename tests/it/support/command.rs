@@ -1,6 +1,7 @@
 //! The command line, as an operator uses it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
@@ -56,6 +57,13 @@ pub(super) fn assert_says(text: &str, words: &[&str]) {
     }
 }
 
+/// The binary under test: the one that was built with the tests, or another one, for example as it
+/// is shipped.
+fn binary() -> OsString {
+    let named = std::env::var_os("TIELINE_TEST_BINARY").filter(|path| !path.is_empty());
+    named.unwrap_or_else(|| env!("CARGO_BIN_EXE_tieline").into())
+}
+
 /// The settings of a bridge, by their names in the settings file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings(BTreeMap<String, String>);
@@ -67,7 +75,7 @@ impl Settings {
 
     /// The binary with these settings in its environment, and no others.
     pub(super) fn command(&self, dir: &Path) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tieline"));
+        let mut command = Command::new(binary());
         command.current_dir(dir).env("NO_COLOR", "1").env("TZ", "UTC");
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("TIELINE_") {

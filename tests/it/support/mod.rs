@@ -17,6 +17,7 @@ mod wait;
 mod xml;
 
 pub(crate) use answer::{Refusal, negative, positive};
+pub(crate) use bridge::Bridge;
 pub(crate) use broker::{Shared, has_rabbitmq};
 pub(crate) use client::{Client, properties};
 pub(crate) use gate::Gate;
@@ -24,4 +25,4 @@ pub(crate) use message::Message;
 pub(crate) use reader::Reader;
 pub(crate) use request::{Encoding, Request, request};
 pub(crate) use site::{Site, queue};
-pub(crate) use wait::until;
+pub(crate) use wait::{fail, until, until_within};

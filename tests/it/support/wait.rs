@@ -12,14 +12,24 @@ const REST: Duration = Duration::from_millis(25);
 
 /// Looks until there is something, and fails with `what` was expected if it never comes.
 #[track_caller]
-pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    until_within(PATIENCE, what, look)
+}
+
+/// The same for what takes longer by nature than any single fact.
+#[track_caller]
+pub(crate) fn until_within<T>(
+    patience: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Option<T>,
+) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        if start.elapsed() > PATIENCE {
-            fail(&format!("expected {what}, and after {PATIENCE:?} it is still not so"));
+        if start.elapsed() > patience {
+            fail(&format!("expected {what}, and after {patience:?} it is still not so"));
         }
         thread::sleep(REST);
     }
