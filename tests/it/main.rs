@@ -9,6 +9,7 @@ mod cmd;
 mod docs;
 mod golden;
 mod journeys;
+mod kills;
 mod lifecycle;
 mod standin;
 mod support;

@@ -1,0 +1,187 @@
+//! Brings the evidence together: one story for each request of the store, with what billing sent
+//! and heard about it and what asset management got and answered.
+//!
+//! What belongs together follows from identities alone, which are derived from contents
+//! (`docs/lifecycle.md`, invariant 4); nothing is matched by guessing.
+
+use std::collections::HashMap;
+
+use tieline::domain::{Digest, MessageId, RequestId, SyncRequestId};
+
+use super::checker::{Fault, Rule};
+use super::evidence::{Assets, Billing, Evidence, Location, Reply, Row, Sending};
+
+/// How many replies about one request are looked for; two is the most that can be.
+const REPLIES_MAX: u16 = 4;
+
+/// A request with everything that is known about it.
+#[derive(Debug)]
+pub(super) struct Story<'a> {
+    pub(super) row: &'a Row,
+    pub(super) content: Content<'a>,
+    /// A later request of the same sync request came after it.
+    pub(super) is_corrected: bool,
+    /// As they came, repeats included.
+    pub(super) locations: Vec<&'a Location>,
+    /// The distinct ones in the order of their making; a gap is nothing.
+    pub(super) replies: Vec<Option<&'a Reply>>,
+    pub(super) reply_repeats: u64,
+}
+
+/// Something that billing sent: the same bytes are the same content.
+#[derive(Clone, Debug)]
+pub(super) struct Content<'a> {
+    pub(super) first: &'a Sending,
+    /// The sync requests that it was sent for: bytes that name none can be the same for several.
+    sync_requests: Vec<&'a str>,
+    is_confirmed: bool,
+}
+
+impl Story<'_> {
+    /// How asset management answers it, if it has it.
+    pub(super) fn answer(&self) -> Option<&str> {
+        self.locations.first()?.answer.as_deref()
+    }
+
+    pub(super) fn outcomes(&self) -> Vec<&str> {
+        let all = self.replies.iter();
+        all.map(|reply| reply.as_ref().map_or("lost", |reply| reply.outcome.as_str())).collect()
+    }
+}
+
+/// Writes the stories, in the order of arrival, and notes what belongs to none.
+pub(super) fn write<'a>(evidence: &'a Evidence, faults: &mut Vec<Fault>) -> Vec<Story<'a>> {
+    let mut known: HashMap<_, _> = evidence.requests.iter().map(|row| (&*row.id, row)).collect();
+    let mut found = HashMap::new();
+    for content in contents(&evidence.billing) {
+        let rows: Vec<_> = content.ids().iter().filter_map(|id| known.remove(&**id)).collect();
+        match rows[..] {
+            [row] => drop(found.insert(&*row.id, content)),
+            [] if !content.is_confirmed => {}
+            [] => faults.push(Fault::new(Rule::Lost, format!("{:?}", content.first))),
+            _ => faults.push(Fault::new(Rule::Invented, format!("twice in the store: {rows:?}"))),
+        }
+    }
+    faults.extend(known.values().map(|row| Fault::new(Rule::Invented, format!("{row:?}"))));
+    let mut stories: Vec<_> = evidence
+        .requests
+        .iter()
+        .filter_map(|row| Some(Story::begin(row, found.remove(&*row.id)?)))
+        .collect();
+    mark_corrected(&mut stories);
+    let by_id: HashMap<_, _> =
+        stories.iter().enumerate().map(|(at, story)| (&*story.row.id, at)).collect();
+    add_locations(&mut stories, &by_id, &evidence.assets, faults);
+    add_replies(&mut stories, &evidence.billing, faults);
+    stories
+}
+
+impl<'a> Story<'a> {
+    fn begin(row: &'a Row, content: Content<'a>) -> Self {
+        let (locations, replies) = (Vec::new(), Vec::new());
+        Self { row, content, is_corrected: false, locations, replies, reply_repeats: 0 }
+    }
+}
+
+impl Content<'_> {
+    /// The identities that its request can have: with billing's id, or without if the bridge could
+    /// not read that.
+    fn ids(&self) -> Vec<String> {
+        let digest = Digest(bytes(&self.first.digest));
+        let named = self.sync_requests.iter().map(|id| SyncRequestId::new(id).ok());
+        let id = |id: Option<SyncRequestId>| RequestId::derive(id.as_ref(), &digest).to_string();
+        named.chain([None]).map(id).collect()
+    }
+}
+
+/// The contents that billing sent, in the order of their first sending.
+fn contents(billing: &[Billing]) -> Vec<Content<'_>> {
+    let mut contents: Vec<Content<'_>> = Vec::new();
+    let (mut by_digest, mut by_place) = (HashMap::new(), HashMap::new());
+    for event in billing {
+        match event {
+            Billing::Sending(sending) => {
+                let next = contents.len();
+                let at = *by_digest.entry(&sending.digest).or_insert(next);
+                if at == next {
+                    let sync_requests = Vec::new();
+                    contents.push(Content { first: sending, sync_requests, is_confirmed: false });
+                }
+                by_place.insert(sending.place, at);
+                let names = &mut contents[at].sync_requests;
+                if !names.contains(&&*sending.sync_request) {
+                    names.push(&sending.sync_request);
+                }
+            }
+            Billing::Sent { place } => contents[by_place[place]].is_confirmed = true,
+            Billing::Unknown {} | Billing::Reply(_) => {}
+        }
+    }
+    contents
+}
+
+fn mark_corrected(stories: &mut [Story<'_>]) {
+    let mut last = HashMap::new();
+    for (at, story) in stories.iter().enumerate() {
+        if let Some(sync_request) = story.row.sync_request.clone() {
+            last.insert(sync_request, at);
+        }
+    }
+    for (at, story) in stories.iter_mut().enumerate() {
+        let newest = story.row.sync_request.as_ref().map(|id| last[id]);
+        story.is_corrected = newest.is_some_and(|newest| newest > at);
+    }
+}
+
+fn add_locations<'a>(
+    stories: &mut [Story<'a>],
+    by_id: &HashMap<&str, usize>,
+    assets: &'a [Assets],
+    faults: &mut Vec<Fault>,
+) {
+    for event in assets {
+        let Assets::Location(location) = event else { continue };
+        let id = location.message.parse().map(MessageId::request);
+        let at = id.ok().and_then(|id| by_id.get(&*id.to_string()));
+        match at {
+            Some(at) => stories[*at].locations.push(location),
+            None => faults.push(Fault::new(Rule::Invented, format!("{location:?}"))),
+        }
+    }
+}
+
+fn add_replies<'a>(stories: &mut [Story<'a>], billing: &'a [Billing], faults: &mut Vec<Fault>) {
+    let mut messages = HashMap::new();
+    for (at, story) in stories.iter().enumerate() {
+        let Ok(id) = story.row.id.parse::<RequestId>() else { continue };
+        for number in 1..=REPLIES_MAX {
+            messages.insert(id.reply(number), (at, number));
+        }
+    }
+    for event in billing {
+        let Billing::Reply(reply) = event else { continue };
+        let place = reply.message.parse().ok().and_then(|id: MessageId| messages.get(&id));
+        let Some((at, number)) = place else {
+            faults.push(Fault::new(Rule::Invented, format!("{reply:?}")));
+            continue;
+        };
+        let (story, number) = (&mut stories[*at], usize::from(*number));
+        if story.replies.len() < number {
+            story.replies.resize(number, None);
+        }
+        match &mut story.replies[number - 1] {
+            Some(_) => story.reply_repeats += 1,
+            place => *place = Some(reply),
+        }
+    }
+}
+
+/// The bytes of a digest that is written as hexadecimal digits.
+fn bytes(digest: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    assert_eq!(digest.len(), 64, "the digest {digest}");
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digest[2 * at..2 * at + 2], 16).unwrap();
+    }
+    bytes
+}
