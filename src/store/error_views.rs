@@ -125,7 +125,7 @@ fn filter(query: &ErrorQuery) -> Filter {
         filter.with("e.last_at_ms >= ?", since.as_millisecond());
     }
     if let Some(until) = query.until {
-        filter.with("e.last_at_ms < ?", until.as_millisecond());
+        filter.with("e.last_at_ms <= ?", until.as_millisecond());
     }
     filter
 }

@@ -95,7 +95,7 @@ pub(super) fn requests(connection: &Connection, query: &RequestQuery) -> Result<
         filter.with("r.received_at_ms >= ?", since.as_millisecond());
     }
     if let Some(until) = query.until {
-        filter.with("r.received_at_ms < ?", until.as_millisecond());
+        filter.with("r.received_at_ms <= ?", until.as_millisecond());
     }
     let sql = format!(
         "SELECT {REQUEST_COLUMNS} FROM requests r WHERE {} ORDER BY r.seq DESC LIMIT {}",
