@@ -166,13 +166,11 @@ impl Publisher {
     }
 
     /// Says what a message's fate means for the lane.
+    ///
+    /// Without the message's id: what parks one message in an outage parks all, with the same words.
     fn told(&self, post: &Post<'_>, fate: Fate) -> Result<(), Failure> {
         let Envelope { exchange, routing_key, .. } = post.envelope;
-        let id = post.message_id().unwrap_or("without an id");
-        let place = format!(
-            "message {id} to exchange '{exchange}', key '{routing_key}', at {}",
-            self.endpoint
-        );
+        let place = format!("exchange '{exchange}', key '{routing_key}', at {}", self.endpoint);
         let codes = Codes::of(self.lane);
         let (code, what) = match fate {
             Fate::Confirmed => return Ok(()),

@@ -3,10 +3,15 @@
 
 use std::sync::Arc;
 
-use super::ports::{ErrorQuery, ErrorView, Mended, Operator, Order, Ordered, Store, StoreError};
+use super::ports::{
+    ErrorQuery, ErrorView, Mended, Operator, Order, Ordered, RequestQuery, RequestView, Store,
+    StoreError,
+};
 use super::transforms::Transforms;
 use super::{answers, intake};
-use crate::domain::{About, Command, ErrorId, ErrorStatus, Failure, FailureCode, Refused};
+use crate::domain::{
+    About, Answer, Command, ErrorId, ErrorStatus, Failure, FailureCode, Refused, State, Verdict,
+};
 
 /// How many records one transaction of a bulk command touches.
 const CHUNK: usize = 200;
@@ -85,8 +90,11 @@ impl Operations {
         let mut tally = Tally::default();
         for &id in ids {
             let result = match self.mend(id).await? {
-                Mend::Ready(_) => Outcome::Done,
                 Mend::Not(result) => result,
+                Mend::Ready(order) => match order.mended {
+                    Some(Mended::Answer(answer)) => self.would_settle(&answer).await?,
+                    Some(Mended::Request { .. }) | None => Outcome::Done,
+                },
             };
             tally.add(id, result);
         }
@@ -189,6 +197,32 @@ impl Operations {
             Ok(answer) => Mend::ready(error.id, Some(Mended::Answer(answer))),
             Err(failure) => Mend::Not(Outcome::StillFails(failure)),
         })
+    }
+
+    /// What a retry of an answer would come to: whether it finds its request now, and whether that
+    /// takes it. The store decides when it is retried; this only looks.
+    async fn would_settle(&self, answer: &Answer) -> Result<Outcome, StoreError> {
+        let Some(request) = self.answered(answer).await? else {
+            let detail = "it still matches no request";
+            return Ok(Outcome::StillFails(Failure::new(FailureCode::AnswerOrphaned, detail)));
+        };
+        if answer.verdict == Verdict::Negative && request.state == State::Applied.as_str() {
+            let detail = format!("request {} is applied and billing was told so", request.id);
+            return Ok(Outcome::StillFails(Failure::new(FailureCode::AnswerContradicts, detail)));
+        }
+        Ok(Outcome::Done)
+    }
+
+    async fn answered(&self, answer: &Answer) -> Result<Option<RequestView>, StoreError> {
+        if let Some(message) = answer.reference.message
+            && let Some(request) = self.store.request(message.request()).await?
+        {
+            return Ok(Some(request));
+        }
+        let Some(sync_request) = answer.reference.sync_request.clone() else { return Ok(None) };
+        let query =
+            RequestQuery { sync_request: Some(sync_request), limit: 1, ..RequestQuery::default() };
+        Ok(self.store.requests(&query).await?.into_iter().next())
     }
 }
 

@@ -13,7 +13,7 @@ use super::story::{self, With};
 use super::work::{Freed, Work};
 use crate::bridge::Lane;
 use crate::domain::{
-    Circumstances, Entry, ErrorStatus, Event, Failure, Neighbour, Placing, RequestId,
+    Circumstances, Entry, ErrorStatus, Event, Failure, Neighbour, Outcome, Placing, RequestId,
     ServicePointId, State, Step, SyncRequestId, Tell, Told,
 };
 
@@ -86,6 +86,11 @@ impl Work<'_> {
         let failure = story::failure_of(event);
         row.state = to;
         self.fit_outbox(row)?;
+        if let (State::Pending { .. }, Event::Published(Outcome::Interrupted)) = (&to, event) {
+            // It goes back to where it was. An outage tries every few seconds, for hours maybe:
+            // nothing changed, and there is nothing to tell.
+            return self.save(row);
+        }
         self.fit_error(row, from, failure, with)?;
         self.note_line(row.seq, &story::of_move(event, with, &to), Some(&to))?;
         if tell == Tell::Billing

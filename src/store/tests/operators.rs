@@ -261,9 +261,10 @@ async fn errors_are_found_by_group_code_page_and_whom_they_are_about() {
     assert_eq!(count(ErrorQuery { service_point, ..ErrorQuery::default() }).await, 1);
     let sync_request = Some(super::world::sync("1003"));
     assert_eq!(count(ErrorQuery { sync_request, ..ErrorQuery::default() }).await, 1);
-    let until = Some(world.now());
-    assert_eq!(count(ErrorQuery { until, ..ErrorQuery::default() }).await, 0);
-    assert_eq!(count(ErrorQuery { since: until, ..ErrorQuery::default() }).await, 6);
+    let now = Some(world.now());
+    let before = world.now().checked_sub(jiff::SignedDuration::from_millis(1)).ok();
+    assert_eq!(count(ErrorQuery { until: before, ..ErrorQuery::default() }).await, 0);
+    assert_eq!(count(ErrorQuery { since: now, until: now, ..ErrorQuery::default() }).await, 6);
     let before = Some(ErrorId(4));
     let page = ErrorQuery { before, limit: 2, ..ErrorQuery::default() };
     let page: Vec<_> = store.errors(&page).await.unwrap().iter().map(|it| it.id.0).collect();
@@ -315,7 +316,9 @@ async fn requests_are_listed_newest_first_and_counted_by_state() {
     assert_eq!(list(RequestQuery { service_point, ..RequestQuery::default() }).await, ["1002"]);
     let since = Some(world.now());
     assert_eq!(list(RequestQuery { since, ..RequestQuery::default() }).await.len(), 4);
-    assert!(list(RequestQuery { until: since, ..RequestQuery::default() }).await.is_empty());
+    assert_eq!(list(RequestQuery { until: since, ..RequestQuery::default() }).await.len(), 4);
+    let until = world.now().checked_sub(jiff::SignedDuration::from_millis(1)).ok();
+    assert!(list(RequestQuery { until, ..RequestQuery::default() }).await.is_empty());
 
     let counts = store.counts().await.unwrap();
     assert_eq!(counts.requests.len(), 9, "every state is named");

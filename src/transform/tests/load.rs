@@ -210,9 +210,9 @@ fn a_folder_must_hold_every_kind() {
     let folder = TempDir::new().unwrap();
     let found = mistakes(&folder);
     let expected = [
-        ": there is no mapping for answers",
-        ": there is no mapping for replies",
-        ": there is no mapping for requests",
+        "there is no mapping for answers",
+        "there is no mapping for replies",
+        "there is no mapping for requests",
     ];
     let mut found: Vec<_> = found.iter().map(String::as_str).collect();
     found.sort_unstable();
