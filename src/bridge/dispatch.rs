@@ -228,8 +228,8 @@ impl Dispatch {
         self.health.lane(self.lane, LaneHealth::Open);
         let Some(over) = outage.take() else { return Ok(()) };
         self.store.set_outage(self.lane, None).await?;
-        let lasted = self.clock.now().duration_since(over.since);
-        tracing::info!(lane = self.lane.as_str(), "resumed after {lasted:#}");
+        let lasted = self.clock.now().duration_since(over.since).as_secs();
+        tracing::info!(lane = self.lane.as_str(), "resumed after {lasted} s");
         if self.limits.release == Release::Auto {
             self.release(over.since).await?;
         }

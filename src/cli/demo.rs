@@ -4,6 +4,7 @@
 //! The queues have names of their own (`demo.…`): a stand-in that took real messages from real
 //! queues would be no demonstration.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,9 +21,11 @@ use crate::amqp::Endpoint;
 use crate::bridge::ports::Counts;
 use crate::bridge::{Clock, Store};
 use crate::config::{Secret, Settings};
+use crate::domain::Digest;
 use crate::runtime::shutdown::{Asked, Signals, Stop};
 use crate::runtime::{Bridge, StartError, SystemClock, sides, telemetry};
 use crate::standin::answers::AnswerMix;
+use crate::standin::plan::Plan;
 use crate::standin::{Broker, Count, Live, Tally, assets, billing};
 
 /// What stands before the names of queues and exchanges.
@@ -58,6 +61,8 @@ pub(super) struct Summary {
     pub(super) billing: Tally,
     pub(super) assets: Tally,
     pub(super) counts: Counts,
+    /// How many different contents billing sends.
+    pub(super) contents: u64,
     pub(super) took: Duration,
 }
 
@@ -178,8 +183,15 @@ async fn play(
         billing: billing.map_err(failed)?,
         assets: assets.map_err(failed)?,
         counts: counts?,
+        contents: contents(demo),
         took,
     })
+}
+
+/// How many different contents the plan has: what is no XML may well come twice.
+fn contents(demo: &Demo) -> u64 {
+    let plan = Plan::new(demo.seed, demo.requests, billing::Options::default().mix);
+    plan.map(|planned| Digest::of(&planned.payload)).collect::<HashSet<_>>().len() as u64
 }
 
 /// Waits until nothing is under way any more, or for a bounded time.

@@ -11,7 +11,7 @@ use crate::standin::Count;
 pub(super) struct Sums {
     /// Messages that billing sent, repeats after a lost confirm left out.
     sent: u64,
-    /// Of them: identical resends, which ask for nothing new.
+    /// Of them: contents that came before, which ask for nothing new.
     resent: u64,
     synchronised: u64,
     refused: u64,
@@ -37,9 +37,10 @@ impl Sums {
         let all: u64 = counts.requests.iter().map(|(_, count)| count).sum();
         let (synchronised, refused) = (of(counts, "applied"), of(counts, "rejected"));
         let (superseded, parked) = (of(counts, "superseded"), of(counts, "parked"));
+        let sent: u64 = sent.iter().map(|count| summary.billing.count(*count)).sum();
         Self {
-            sent: sent.iter().map(|count| summary.billing.count(*count)).sum(),
-            resent: summary.billing.count(Count::Duplicate),
+            sent,
+            resent: sent - summary.contents,
             synchronised,
             refused,
             superseded,

@@ -395,10 +395,15 @@ fn reload(settings: &Settings, transforms: &Transforms) {
             let old = transforms.swap(catalog);
             tracing::info!(before = old.digest(), now = new, "the mappings were read again");
         }
-        Err(error) => tracing::error!(
-            now = transforms.current().digest(),
-            "the mappings were not taken, those before stay in force: {error}"
-        ),
+        Err(error) => {
+            tracing::error!(
+                now = transforms.current().digest(),
+                "the mappings were not taken, those before stay in force: {error}"
+            );
+            if let StartError::Mappings(errors) = &error {
+                errors.problems.iter().for_each(|problem| tracing::error!("{problem}"));
+            }
+        }
     }
 }
 

@@ -167,7 +167,7 @@ impl Work<'_> {
         };
         let error = self.open_error(Subject::Answer { seq }, request, &failure)?;
         tracing::warn!(
-            error.id = error,
+            error.id = %ErrorId(error),
             request.id = row.map(|row| tracing::field::display(row.id)),
             failure.code = failure.code.as_str(),
             "answer is parked"

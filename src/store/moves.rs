@@ -13,8 +13,8 @@ use super::story::{self, With};
 use super::work::{Freed, Work};
 use crate::bridge::Lane;
 use crate::domain::{
-    Circumstances, Entry, ErrorStatus, Event, Failure, Neighbour, Outcome, Placing, RequestId,
-    ServicePointId, State, Step, SyncRequestId, Tell, Told,
+    Circumstances, Entry, ErrorId, ErrorStatus, Event, Failure, Neighbour, Outcome, Placing,
+    RequestId, ServicePointId, State, Step, SyncRequestId, Tell, Told,
 };
 
 /// How many settled neighbours are asked whether they are newer. They arrive in order but for
@@ -302,7 +302,7 @@ pub(super) fn log(row: &Row, failure: Option<&Failure>) {
             request.id = %row.id,
             sync_request.id = sync_request,
             service_point.id = service_point,
-            error.id = row.error,
+            error.id = row.error.map(|id| tracing::field::display(ErrorId(id))),
             failure.code = failure.code.as_str(),
             "request is parked"
         );

@@ -143,7 +143,7 @@ impl Work<'_> {
             let Some(placed) = self.at_place(lane, place)? else { continue };
             match lane {
                 Lane::Location => self.finish_location(&placed, handover)?,
-                Lane::Reply => self.finish_reply(placed.place, placed.subject, handover)?,
+                Lane::Reply => self.finish_reply(placed.subject, handover)?,
                 Lane::Note => self.finish_note(&placed, &handover)?,
             }
         }

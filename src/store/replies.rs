@@ -22,6 +22,8 @@ pub(super) struct ReplyRow {
     pub(super) tries: u32,
     pub(super) place: Option<i64>,
     pub(super) error: Option<i64>,
+    /// Billing asked again while a copy was on its way: it goes out once more after it.
+    pub(super) again: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,7 +35,7 @@ pub(super) enum ReplyState {
 
 macro_rules! reply_columns {
     () => {
-        "p.seq, p.request, p.number, p.outcome, p.state, p.tries, p.place, p.error"
+        "p.seq, p.request, p.number, p.outcome, p.state, p.tries, p.place, p.error, p.again"
     };
 }
 
@@ -91,7 +93,7 @@ impl Work<'_> {
             // Its confirm is awaited: billing may have asked because it has read that copy. It goes
             // out once more after it.
             Some(reply) if self.is_on_its_way(&reply)? => {
-                self.send_reply(reply)?;
+                self.save_reply(&ReplyRow { again: true, ..reply })?;
                 Ok(true)
             }
             Some(_) | None => Ok(false),
@@ -124,12 +126,8 @@ impl Work<'_> {
         found.next()?.map(|row| rows::request_id(row, 0)).transpose()
     }
 
-    pub(super) fn finish_reply(&self, place: i64, seq: i64, handover: Handover) -> Result<()> {
+    pub(super) fn finish_reply(&self, seq: i64, handover: Handover) -> Result<()> {
         let mut reply = self.load_reply(seq)?;
-        if reply.place != Some(place) {
-            // Billing asked again while this copy was on its way; the next one follows it.
-            return self.take_out(place);
-        }
         match handover {
             Handover::Confirmed => self.deliver(reply),
             Handover::Interrupted => match reply.place {
@@ -148,13 +146,19 @@ impl Work<'_> {
                     self.give_back(place, due.as_millisecond())?;
                 }
                 self.save_reply(&reply)?;
-                let detail = format!("{}; next try at {due}", story::sentence(&failure));
+                let detail =
+                    format!("{}; next try at {}", story::sentence(&failure), story::second(due));
                 self.note_line(reply.request, &Entry { kind: "reply-failed", detail }, None)
             }
         }
     }
 
     fn deliver(&self, mut reply: ReplyRow) -> Result<()> {
+        if let (true, Some(place)) = (reply.again, reply.place) {
+            reply.again = false;
+            self.save_reply(&reply)?;
+            return self.give_back(place, self.at());
+        }
         if let Some(place) = reply.place.take() {
             self.take_out(place)?;
         }
@@ -180,9 +184,14 @@ impl Work<'_> {
         let subject = Subject::Reply { seq: reply.seq };
         let error = self.open_error(subject, Some(reply.request), failure)?;
         reply.error = Some(error);
+        reply.again = false;
         reply.state = ReplyState::Parked;
         self.save_reply(&reply)?;
-        tracing::warn!(error.id = error, failure.code = failure.code.as_str(), "reply is parked");
+        tracing::warn!(
+            error.id = %ErrorId(error),
+            failure.code = failure.code.as_str(),
+            "reply is parked"
+        );
         let entry = Entry::new("reply-parked", story::sentence(failure));
         self.note_line(reply.request, &entry, None)?;
         Ok(error)
@@ -223,6 +232,7 @@ impl Work<'_> {
                 tries: row.get(5)?,
                 place: row.get(6)?,
                 error: row.get(7)?,
+                again: row.get(8)?,
             })
         });
         Ok(found.optional()?)
@@ -230,7 +240,7 @@ impl Work<'_> {
 
     fn save_reply(&self, reply: &ReplyRow) -> Result<()> {
         const SAVE: &str = "UPDATE replies SET state = ?2, tries = ?3, place = ?4, error = ?5, \
-             delivered_at_ms = ?6 WHERE seq = ?1";
+             delivered_at_ms = ?6, again = ?7 WHERE seq = ?1";
         let (state, delivered) = match reply.state {
             ReplyState::Pending => (0, None),
             ReplyState::Delivered => (1, Some(self.at())),
@@ -242,7 +252,8 @@ impl Work<'_> {
             reply.tries,
             reply.place,
             reply.error,
-            delivered
+            delivered,
+            reply.again
         ])?;
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! What the journal says: one sentence for each change and each event that changed nothing.
 
+use jiff::Timestamp;
+
 use crate::bridge::ports::Operator;
 use crate::domain::{
     Answer, Command, Entry, Event, Failure, Ignored, Outcome, State, Translation, Verdict,
@@ -37,12 +39,13 @@ pub(super) fn of_move(event: &Event, with: With<'_>, to: &State) -> Entry {
         }
         (State::Pending { .. }, Event::Turn) => entry("pending", "its turn has come".into()),
         (State::Pending { due, .. }, Event::Published(Outcome::Failed(failure))) => {
-            entry("failed", format!("{}; next try at {due}", sentence(failure)))
+            entry("failed", format!("{}; next try at {}", sentence(failure), second(*due)))
         }
         (State::Pending { .. }, _) => entry("interrupted", "it goes back to wait".into()),
-        (State::Published { answer_due }, _) => {
-            entry("confirmed", format!("the broker has it; the answer is due at {answer_due}"))
-        }
+        (State::Published { answer_due }, _) => entry(
+            "confirmed",
+            format!("the broker has it; the answer is due at {}", second(*answer_due)),
+        ),
         (State::Overdue, _) => entry("overdue", "no answer came in time".into()),
         (State::Applied, _) => entry("answered", format!("{}; applied", answer(with))),
         (State::Rejected, _) => entry("answered", format!("{}; rejected", answer(with))),
@@ -111,6 +114,11 @@ pub(super) fn failure_of(event: &Event) -> Option<&Failure> {
         | Event::Resent { .. }
         | Event::Commanded(_) => None,
     }
+}
+
+/// A time for people: to the second.
+pub(super) fn second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 pub(super) fn sentence(failure: &Failure) -> String {

@@ -86,6 +86,7 @@ CREATE TABLE replies (
     state            INTEGER NOT NULL,          -- 0 pending, 1 delivered, 2 parked
     tries            INTEGER NOT NULL,
     place            INTEGER,                   -- pending: its row of the outbox
+    again            INTEGER NOT NULL DEFAULT 0, -- billing asked again while a copy was on its way
     error            INTEGER,
     made_at_ms       INTEGER NOT NULL,
     delivered_at_ms  INTEGER
