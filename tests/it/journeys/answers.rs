@@ -57,7 +57,8 @@ fn a_positive_answer_then_a_negative_one_is_parked_as_a_contradiction() {
     assert_eq!(copy.header("tieline-leg").unwrap(), "answer");
     site.nothing_more("M1");
     site.request_is("S1", "applied");
-    // What contradicts today contradicts after a retry too.
+    // What contradicts today contradicts after a retry too, and a check says so before.
+    site.cli(&["errors", "check", &id, "--json"]).ended(1);
     site.retry(&id).ended(1);
     site.nothing_more("M2");
 }
@@ -69,9 +70,11 @@ fn an_answer_to_nobody_is_parked_as_an_orphan_until_its_request_is_known() {
     site.answer_with(&positive("S1", "K1"), properties());
     let id = site.error_id("TL4003");
     site.nothing_more("M1");
+    site.cli(&["errors", "check", &id, "--json"]).ended(1);
     site.retry(&id).ended(1);
     site.send(&request("S1", "P1"));
     site.location_of("S1");
+    site.cli(&["errors", "check", &id, "--json"]).ended(0);
     site.retry(&id).ended(0);
     let reply = site.positive_reply_to("S1");
     assert_eq!(reply.at("externalIds/entityIdList/items/externalPk1"), "K1");
