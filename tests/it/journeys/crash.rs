@@ -175,6 +175,7 @@ fn a_redelivered_request_is_known_again() {
     let bridge = site.start();
     let request = request("S1", "P1");
     site.synchronise(&request);
+    site.is_told("S1");
     bridge.kill();
     // As if the settlement of the first delivery had been lost with the process.
     site.client.publish(queue::REQUEST, &request.bytes(), properties());

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Site, properties, queue, request, until};
+use crate::support::{Site, properties, queue, request};
 
 /// A site with one parked request `S1` and one parked good request `S2` that anybody may retry.
 fn two_parked(site: &Site) -> (String, String) {
@@ -132,20 +132,17 @@ fn selections_name_what_they_say() {
 fn the_timeline_of_a_request_tells_its_whole_way() {
     let Some(site) = Site::open() else { return };
     let _bridge = site.start();
-    let (location, reply) = site.synchronise(&request("S1", "P1").version(3));
+    site.send(&request("S1", "P1").version(3));
+    // An answer may overtake the confirm; this one does not.
+    site.request_is("S1", "published");
+    let location = site.accept("S1");
+    let reply = site.positive_reply_to("S1");
     let shown = site.request_is("S1", "applied");
     let id = shown["id"].as_str().unwrap();
     assert_eq!(location.header("tieline-request").as_deref(), Some(id));
     assert_eq!(shown["service_point"], "P1");
     assert_eq!(shown["version"], 3);
-    let traced = until("a timeline with the delivered reply", || {
-        let traced = site.cli(&["requests", "trace", id, "--json"]).ended(0).json();
-        traced["timeline"]
-            .as_array()?
-            .iter()
-            .any(|line| line["kind"] == "replied")
-            .then_some(traced)
-    });
+    let traced = site.is_told("S1");
     let kinds: Vec<_> = traced["timeline"]
         .as_array()
         .unwrap()

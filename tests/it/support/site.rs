@@ -203,6 +203,17 @@ impl Site {
         })
     }
 
+    /// The timeline of the newest request with this sync request id, once it says that billing
+    /// was told: until then a bridge that ends tells it again.
+    #[track_caller]
+    pub(crate) fn is_told(&self, id: &str) -> Value {
+        until(&format!("a timeline of {id} with a delivered reply"), || {
+            let traced = self.cli(&["requests", "trace", id, "--json"]).ended(0).json();
+            let told = traced["timeline"].as_array()?.iter().any(|line| line["kind"] == "replied");
+            told.then_some(traced)
+        })
+    }
+
     /// The open error records, newest first.
     #[track_caller]
     pub(crate) fn errors(&self) -> Vec<Value> {
