@@ -5,6 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::rows::Result;
@@ -177,6 +178,9 @@ fn connect(settings: &Settings, cache_kib: u32) -> Result<Connection> {
         let connection = Connection::open_with_flags(&settings.path, flags)?;
         connection.busy_timeout(BUSY_MAX)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        // Otherwise a statement whose plan might depend on a bound value, as with a partial index,
+        // is parsed and planned anew each time another value is bound.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
         connection.pragma_update(None, "temp_store", "memory")?;
