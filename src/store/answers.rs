@@ -26,8 +26,8 @@ struct Known {
 }
 
 impl Work<'_> {
-    pub(super) fn settle(&mut self, batch: Vec<NewAnswer>) -> Result<Vec<Settled>> {
-        batch.into_iter().map(|new| self.settle_one(&new)).collect()
+    pub(super) fn settle(&mut self, batch: &[NewAnswer]) -> Result<Vec<Settled>> {
+        batch.iter().map(|new| self.settle_one(new)).collect()
     }
 
     fn settle_one(&mut self, new: &NewAnswer) -> Result<Settled> {

@@ -7,23 +7,23 @@ use crate::bridge::ports::{NewAnswer, NewRequest, Recorded, Returned, Settled, T
 use crate::domain::{Entry, ErrorId, Event, Failure, MessageId, RequestId, Step};
 
 impl Work<'_> {
-    pub(super) fn take_in(&mut self, batch: Vec<TakenIn>) -> Result<Vec<TookIn>> {
-        batch.into_iter().map(|taken| self.take_in_one(taken)).collect()
+    pub(super) fn take_in(&mut self, batch: &[TakenIn]) -> Result<Vec<TookIn>> {
+        batch.iter().map(|taken| self.take_in_one(taken)).collect()
     }
 
-    fn take_in_one(&mut self, taken: TakenIn) -> Result<TookIn> {
+    fn take_in_one(&mut self, taken: &TakenIn) -> Result<TookIn> {
         match taken {
             TakenIn::Note { error } => {
                 Ok(if self.error_exists(error.0)? { TookIn::Known } else { TookIn::Unknown })
             }
             TakenIn::Returned { message, about: Returned::Location(request), failure } => {
-                self.location_came_back(request, message, failure)
+                self.location_came_back(*request, *message, failure)
             }
             TakenIn::Returned { message, about: Returned::Reply, failure } => {
-                self.return_reply(message, &failure)
+                self.return_reply(*message, failure)
             }
-            TakenIn::Request { request, failure } => self.take_in_request(*request, failure),
-            TakenIn::Answer { answer, failure } => self.take_in_answer(&answer, failure),
+            TakenIn::Request { request, failure } => self.take_in_request(request, failure),
+            TakenIn::Answer { answer, failure } => self.take_in_answer(answer, failure.clone()),
         }
     }
 
@@ -31,7 +31,7 @@ impl Work<'_> {
         &mut self,
         request: RequestId,
         message: MessageId,
-        failure: Failure,
+        failure: &Failure,
     ) -> Result<TookIn> {
         let Some(mut row) = self.find(request)? else { return Ok(TookIn::Unknown) };
         if message.edition() != row.edition {
@@ -39,7 +39,7 @@ impl Work<'_> {
             self.note_line(row.seq, &entry, None)?;
             return Ok(TookIn::Known);
         }
-        let step = self.take(&mut row, &Event::DeadLettered(failure), With::Nothing)?;
+        let step = self.take(&mut row, &Event::DeadLettered(failure.clone()), With::Nothing)?;
         self.release()?;
         Ok(match (step, row.error) {
             (Step::Moved { .. }, Some(error)) => TookIn::Opened(ErrorId(error)),
@@ -50,11 +50,11 @@ impl Work<'_> {
     }
 
     /// Born parked, whether or not it translates: the operator decides.
-    fn take_in_request(&mut self, mut request: NewRequest, failure: Failure) -> Result<TookIn> {
+    fn take_in_request(&mut self, request: &NewRequest, failure: &Failure) -> Result<TookIn> {
         if self.find(request.id)?.is_some() {
             return Ok(TookIn::Known);
         }
-        request.translation = Err(failure);
+        let request = NewRequest { translation: Err(failure.clone()), ..request.clone() };
         Ok(match self.record_one(&request)? {
             Recorded::New { error: Some(error), .. } => TookIn::Opened(error),
             Recorded::New { error: None, .. } | Recorded::Known { .. } => TookIn::Known,

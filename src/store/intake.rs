@@ -15,8 +15,8 @@ use crate::domain::{
 };
 
 impl Work<'_> {
-    pub(super) fn record(&mut self, batch: Vec<NewRequest>) -> Result<Vec<Recorded>> {
-        batch.into_iter().map(|new| self.record_one(&new)).collect()
+    pub(super) fn record(&mut self, batch: &[NewRequest]) -> Result<Vec<Recorded>> {
+        batch.iter().map(|new| self.record_one(new)).collect()
     }
 
     pub(super) fn record_one(&mut self, new: &NewRequest) -> Result<Recorded> {
@@ -34,7 +34,7 @@ impl Work<'_> {
         self.statement(COUNT)?.execute([row.seq])?;
         let translation = translated(new);
         let translates = translation.is_ok();
-        let step = row.state.on(&Event::Resent { translates }, &self.circumstances(&row, false)?);
+        let (step, _) = self.step(&row, &Event::Resent { translates }, false)?;
         // What was published goes out again as it was: it may have arrived.
         if let (State::Parked, Step::Moved { .. }, Ok(translation)) =
             (&row.state, &step, &translation)
@@ -84,10 +84,9 @@ impl Work<'_> {
 
     /// The row of a request before its place is known.
     fn unborn(&self, new: &NewRequest, translation: Option<&Translation>) -> Result<Row> {
-        const NEXT: &str = "SELECT coalesce(max(seq), 0) + 1 FROM requests";
         let outgoing = translation.map(|it| self.keep_bytes(&it.outgoing)).transpose()?;
         Ok(Row {
-            seq: self.statement(NEXT)?.query_row([], |row| row.get(0))?,
+            seq: self.next_request()?,
             id: new.id,
             sync_request: new.sync_request.clone(),
             service_point: new.service_point.clone(),

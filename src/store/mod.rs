@@ -14,6 +14,7 @@ mod desk;
 mod error_views;
 mod errors;
 mod intake;
+mod leases;
 mod moves;
 mod open;
 mod orders;

@@ -25,8 +25,8 @@ impl Work<'_> {
     /// Lets an event happen to a request. What moved or stayed, and why, is journalled; a repeated
     /// reply and a refused command are left to the caller.
     pub(super) fn take(&mut self, row: &mut Row, event: &Event, with: With<'_>) -> Result<Step> {
-        let around = self.circumstances(row, outdated(row, with))?;
-        let (step, overtakes) = self.placed(row, row.state.on(event, &around), &around)?;
+        let (step, around) = self.step(row, event, outdated(row, with))?;
+        let (step, overtakes) = self.placed(row, step, &around)?;
         match &step {
             Step::Moved { to, tell } => {
                 if let (State::Pending { .. }, Event::Answered(_)) = (&row.state, event) {
@@ -153,8 +153,11 @@ impl Work<'_> {
             row_columns!(),
             " FROM requests r WHERE r.sync_request = ?1 AND r.state < 6"
         );
+        const ANY: &str = "SELECT 1 FROM requests WHERE service_point = ?1 LIMIT 1";
         let mut found = Vec::new();
-        if let Some(id) = row.service_point.as_ref().map(ServicePointId::as_str) {
+        if let Some(id) = row.service_point.as_ref().map(ServicePointId::as_str)
+            && self.statement(ANY)?.exists([id])?
+        {
             self.collect_rows(LIVE, params![id], &mut found)?;
             for state in [State::Overdue, State::Applied] {
                 let code = rows::state_code(&state);
@@ -167,7 +170,7 @@ impl Work<'_> {
         found.retain(|other| other.seq != row.seq);
         found.sort_unstable_by_key(|other| other.seq);
         found.dedup_by_key(|other| other.seq);
-        found.iter().map(|other| self.neighbour(row, other)).collect()
+        Ok(found.iter().map(|other| self.neighbour(row, other)).collect())
     }
 
     fn collect_rows(&self, sql: &str, params: impl Params, found: &mut Vec<Row>) -> Result<()> {
@@ -179,18 +182,16 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn neighbour(&self, row: &Row, other: &Row) -> Result<Neighbour> {
-        Ok(Neighbour {
+    fn neighbour(&self, row: &Row, other: &Row) -> Neighbour {
+        let leases = self.leases.borrow();
+        Neighbour {
             id: other.id,
             revision: other.revision,
             state: other.state,
-            in_flight: match other.place {
-                Some(place) => self.is_leased(place)?,
-                None => false,
-            },
+            in_flight: other.place.is_some_and(|place| leases.may_be_out(place)),
             same_sync_request: row.sync_request.is_some() && other.sync_request == row.sync_request,
             arrived_later: other.seq > row.seq,
-        })
+        }
     }
 
     /// Makes the outbox fit the state: a row exactly while the request is pending.
@@ -208,12 +209,14 @@ impl Work<'_> {
         };
         row.place = match (row.place, due) {
             (Some(place), Some(due)) => {
-                self.give_back(place, due)?;
+                row.attempted |= self.was_attempted(row);
+                self.give_back(Lane::Location, place, due)?;
                 Some(place)
             }
             (None, Some(due)) => Some(self.put(Lane::Location, row.seq, row.edition, due)?),
             (Some(place), None) => {
-                self.take_out(place)?;
+                row.attempted |= self.was_attempted(row);
+                self.take_out(Lane::Location, place)?;
                 None
             }
             (None, None) => None,

@@ -13,13 +13,20 @@ use crate::bridge::StoreError;
 use crate::bridge::ports::Counts;
 
 /// The migrations, in order. The number of the last one is the schema version.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/sqlite/0001_messages.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/sqlite/0001_messages.sql"),
+    include_str!("migrations/sqlite/0002_leases_in_memory.sql"),
+];
 
 /// Marks a file as a store of tieline (`PRAGMA application_id`): `tiel`.
 const APPLICATION: i32 = 0x7469_656c;
 
 /// How long a writer waits for another process before it gives up.
 const BUSY_MAX: Duration = Duration::from_secs(5);
+
+/// How many pages the write-ahead log may have before they are copied into the file: 32 MiB. A page
+/// that is written again and again until then is copied once.
+const WAL_PAGES: u32 = 8192;
 
 /// Statements kept prepared per connection.
 const STATEMENTS_MAX: usize = 96;
@@ -58,8 +65,7 @@ impl Settings {
 /// Who opens the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
-    /// The bridge: it alone leases, so it locks the store and takes back the leases of the process
-    /// that had it before.
+    /// The bridge: it alone leases, so it locks the store.
     Bridge,
     /// A command beside it.
     Operator,
@@ -116,7 +122,7 @@ pub(super) fn migrate_with(settings: &Settings, migrations: &[&str]) -> Result<M
     let to = version(migrations.len());
     check(&settings.path, from, to)?;
     if from == 0 {
-        connection.pragma_update(None, "page_size", 8192).map_err(open)?;
+        connection.pragma_update(None, "page_size", 4096).map_err(open)?;
     }
     connection.pragma_update(None, "journal_mode", "wal").map_err(open)?;
     for (number, sql) in (1..).zip(migrations).skip(from as usize) {
@@ -182,9 +188,12 @@ fn connect(settings: &Settings, cache_kib: u32) -> Result<Connection> {
         // is parsed and planned anew each time another value is bound.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(None, "synchronous", "full")?;
+        // No row that is referred to is ever deleted; tests hold the invariants (`invariants.rs`),
+        // and to look for a row's parents and children doubles the cost of writing it.
+        connection.pragma_update(None, "foreign_keys", cfg!(debug_assertions))?;
         connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
         connection.pragma_update(None, "temp_store", "memory")?;
-        connection.pragma_update(None, "wal_autocheckpoint", 2000)?;
+        connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         Ok(connection)
     };

@@ -27,12 +27,12 @@ impl Work<'_> {
     pub(super) fn order(
         &mut self,
         operator: &Operator,
-        orders: Vec<Order>,
+        orders: &[Order],
     ) -> Result<Vec<Ordered>> {
-        orders.into_iter().map(|order| self.order_one(operator, order)).collect()
+        orders.iter().map(|order| self.order_one(operator, order)).collect()
     }
 
-    fn order_one(&mut self, operator: &Operator, order: Order) -> Result<Ordered> {
+    fn order_one(&mut self, operator: &Operator, order: &Order) -> Result<Ordered> {
         const ANSWER: u8 = 1;
         let Some(record) = self.record_of(order.error.0)? else { return Ok(Ordered::Unknown) };
         if record.about == 0 {
@@ -47,7 +47,7 @@ impl Work<'_> {
         }
         match order.command {
             Command::Retry if record.about == ANSWER => {
-                self.retry_answer(operator, &record, order.mended)
+                self.retry_answer(operator, &record, order.mended.as_ref())
             }
             Command::Retry => self.retry_reply(operator, &record),
             Command::Discard => self.mark(operator, &record, order.command, ErrorStatus::Discarded),
@@ -75,11 +75,11 @@ impl Work<'_> {
         &mut self,
         operator: &Operator,
         record: &Record,
-        order: Order,
+        order: &Order,
     ) -> Result<Ordered> {
         let mut row = self.load(record.subject)?;
         let event = Event::Commanded(order.command);
-        match row.state.on(&event, &self.circumstances(&row, false)?) {
+        match self.step(&row, &event, false)?.0 {
             Step::Refused(Refused::Superseded { by }) => {
                 return Ok(Ordered::Refused(Refused::Superseded { by }));
             }
@@ -90,7 +90,7 @@ impl Work<'_> {
             Step::Moved { .. } | Step::Repeated | Step::Ignored(_) => {}
         }
         if order.command == Command::Retry
-            && let Some(refused) = self.mend(&mut row, order.mended, record)?
+            && let Some(refused) = self.mend(&mut row, order.mended.as_ref(), record)?
         {
             return Ok(refused);
         }
@@ -103,21 +103,21 @@ impl Work<'_> {
     fn mend(
         &self,
         row: &mut Row,
-        mended: Option<Mended>,
+        mended: Option<&Mended>,
         record: &Record,
     ) -> Result<Option<Ordered>> {
         let Some(Mended::Request { translation, sync_request, service_point, revision }) = mended
         else {
             return Ok(Some(Ordered::StillFails(record.failure.clone())));
         };
-        row.sync_request = Some(sync_request);
-        row.service_point = Some(service_point);
-        row.revision = rows::kept(&revision);
+        row.sync_request = Some(sync_request.clone());
+        row.service_point = Some(service_point.clone());
+        row.revision = rows::kept(revision);
         let placing = Placing::of(&row.revision, &self.neighbours(row)?);
         if let Place::TooLate { by } = placing.place {
             return Ok(Some(Ordered::Refused(Refused::Superseded { by })));
         }
-        self.translate_again(row, &translation)?;
+        self.translate_again(row, translation)?;
         self.save_identity(row)?;
         Ok(None)
     }
@@ -126,7 +126,7 @@ impl Work<'_> {
         &mut self,
         operator: &Operator,
         record: &Record,
-        mended: Option<Mended>,
+        mended: Option<&Mended>,
     ) -> Result<Ordered> {
         const ID: &str = "SELECT seq, id FROM answers WHERE seq = ?1";
         let Some(Mended::Answer(answer)) = mended else {
@@ -136,9 +136,9 @@ impl Work<'_> {
         let mut found = statement.query([record.subject])?;
         let Some(row) = found.next()? else { return Ok(Ordered::Unknown) };
         let id = AnswerId::from_uuid(rows::uuid(row, 1)?);
-        match self.decide(id, &answer)? {
+        match self.decide(id, answer)? {
             Decided::Moved(row) | Decided::Ignored(row, _) => {
-                self.match_answer(record.subject, &row, Some(&answer))?;
+                self.match_answer(record.subject, &row, Some(answer))?;
                 let record = Record { request: Some(row.seq), ..self.again(record)? };
                 self.mark(operator, &record, Command::Retry, ErrorStatus::Resolved)
             }

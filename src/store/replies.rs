@@ -49,14 +49,13 @@ impl Work<'_> {
     ) -> Result<()> {
         const ADD: &str = "INSERT INTO replies (request, number, message, outcome, payload, state, \
              tries, place, made_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?7)";
-        const NEXT: &str = "SELECT coalesce(max(seq), 0) + 1 FROM replies";
         let reply = Reply { sync_request, told: told.clone() };
         let bytes = self.context.replies.write(&reply);
         row.replies = row.replies.saturating_add(1);
         row.told = Some(told.sign());
         let message = row.id.reply(row.replies);
         let payload = self.keep_bytes(&bytes)?;
-        let seq: i64 = self.statement(NEXT)?.query_row([], |row| row.get(0))?;
+        let seq = self.next_reply()?;
         let place = self.put(Lane::Reply, seq, row.replies, self.at())?;
         self.statement(ADD)?.execute(params![
             row.seq,
@@ -92,7 +91,7 @@ impl Work<'_> {
             }
             // Its confirm is awaited: billing may have asked because it has read that copy. It goes
             // out once more after it.
-            Some(reply) if self.is_on_its_way(&reply)? => {
+            Some(reply) if self.is_on_its_way(&reply) => {
                 self.save_reply(&ReplyRow { again: true, ..reply })?;
                 Ok(true)
             }
@@ -100,10 +99,10 @@ impl Work<'_> {
         }
     }
 
-    fn is_on_its_way(&self, reply: &ReplyRow) -> Result<bool> {
+    fn is_on_its_way(&self, reply: &ReplyRow) -> bool {
         match (reply.state, reply.place) {
-            (ReplyState::Pending, Some(place)) => self.is_leased(place),
-            (ReplyState::Pending | ReplyState::Delivered | ReplyState::Parked, _) => Ok(false),
+            (ReplyState::Pending, Some(place)) => self.leases.borrow().may_be_out(place),
+            (ReplyState::Pending | ReplyState::Delivered | ReplyState::Parked, _) => false,
         }
     }
 
@@ -126,42 +125,39 @@ impl Work<'_> {
         found.next()?.map(|row| rows::request_id(row, 0)).transpose()
     }
 
-    pub(super) fn finish_reply(&self, seq: i64, handover: Handover) -> Result<()> {
+    pub(super) fn finish_reply(&self, seq: i64, place: i64, handover: &Handover) -> Result<()> {
         let mut reply = self.load_reply(seq)?;
+        if reply.place != Some(place) {
+            return Ok(());
+        }
         match handover {
-            Handover::Confirmed => self.deliver(reply),
-            Handover::Interrupted => match reply.place {
-                Some(place) => self.give_back(place, self.at()),
-                None => Ok(()),
-            },
+            Handover::Confirmed => self.deliver(reply, place),
+            Handover::Interrupted => self.give_back(Lane::Reply, place, self.at()),
             Handover::Failed(failure) => {
                 let policy = self.context.rules.retry;
                 reply.tries += 1;
                 if reply.tries >= policy.tries_max {
-                    self.park_loaded_reply(reply, &failure)?;
+                    self.park_loaded_reply(reply, failure)?;
                     return Ok(());
                 }
                 let due = self.now.checked_add(policy.delay(reply.tries)).unwrap_or(self.now);
-                if let Some(place) = reply.place {
-                    self.give_back(place, due.as_millisecond())?;
-                }
+                self.give_back(Lane::Reply, place, due.as_millisecond())?;
                 self.save_reply(&reply)?;
                 let detail =
-                    format!("{}; next try at {}", story::sentence(&failure), story::second(due));
+                    format!("{}; next try at {}", story::sentence(failure), story::second(due));
                 self.note_line(reply.request, &Entry { kind: "reply-failed", detail }, None)
             }
         }
     }
 
-    fn deliver(&self, mut reply: ReplyRow) -> Result<()> {
-        if let (true, Some(place)) = (reply.again, reply.place) {
+    fn deliver(&self, mut reply: ReplyRow, place: i64) -> Result<()> {
+        if reply.again {
             reply.again = false;
             self.save_reply(&reply)?;
-            return self.give_back(place, self.at());
+            return self.give_back(Lane::Reply, place, self.at());
         }
-        if let Some(place) = reply.place.take() {
-            self.take_out(place)?;
-        }
+        reply.place = None;
+        self.take_out(Lane::Reply, place)?;
         reply.state = ReplyState::Delivered;
         self.save_reply(&reply)?;
         if let Some(error) = reply.error {
@@ -179,7 +175,7 @@ impl Work<'_> {
 
     fn park_loaded_reply(&self, mut reply: ReplyRow, failure: &Failure) -> Result<i64> {
         if let Some(place) = reply.place.take() {
-            self.take_out(place)?;
+            self.take_out(Lane::Reply, place)?;
         }
         let subject = Subject::Reply { seq: reply.seq };
         let error = self.open_error(subject, Some(reply.request), failure)?;
@@ -206,7 +202,7 @@ impl Work<'_> {
         };
         let sent = match (reply.state, reply.place) {
             (ReplyState::Delivered, _) => true,
-            (ReplyState::Pending, Some(place)) => self.is_leased(place)?,
+            (ReplyState::Pending, Some(place)) => self.leases.borrow().may_be_out(place),
             (ReplyState::Pending | ReplyState::Parked, _) => false,
         };
         if !sent {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+use super::leases::Leases;
 use super::open::{self, Role, Settings, Status};
 use super::readers::Readers;
 use super::rows::Result;
@@ -31,9 +32,9 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the store, makes it or brings it to the schema of this version. A bridge locks it and
-    /// takes back the leases of the process that had it before; what was leased is leased again,
-    /// under the same message ids and with the same bytes.
+    /// Opens the store, makes it or brings it to the schema of this version. A bridge locks it. What
+    /// the process before had leased is leased again, under the same message ids and with the same
+    /// bytes.
     pub fn open(
         settings: &Settings,
         clock: Arc<dyn Clock>,
@@ -43,13 +44,11 @@ impl Sqlite {
     ) -> Result<Self> {
         let lock = open::prepare(settings, role)?;
         let connection = open::connect_writer(settings)?;
-        if role == Role::Bridge {
-            clear_leases(&connection)?;
-        }
+        let leases = Leases::new(role, highest_place(&connection)?);
         let readers: Result<Vec<_>> =
             (0..settings.readers.max(1)).map(|_| open::connect_reader(settings)).collect();
         let context = Arc::new(Context { clock, rules, replies });
-        let writer = Writer::start(connection, context, settings.batch_max.max(1))?;
+        let writer = Writer::start(connection, context, leases, settings.batch_max.max(1))?;
         let settings = settings.clone();
         Ok(Self { settings, writer, readers: Readers::new(readers?), _lock: lock })
     }
@@ -69,11 +68,9 @@ impl Sqlite {
     }
 }
 
-fn clear_leases(connection: &Connection) -> Result<()> {
-    const CLEAR: &str =
-        "UPDATE outbox SET leased_until_ms = NULL WHERE leased_until_ms IS NOT NULL";
-    connection.execute(CLEAR, [])?;
-    Ok(())
+fn highest_place(connection: &Connection) -> Result<i64> {
+    const HIGHEST: &str = "SELECT coalesce(max(place), 0) FROM outbox WHERE lane = 0";
+    Ok(connection.query_row(HIGHEST, [], |row| row.get(0))?)
 }
 
 /// The size of a file; nothing if it is not there.
@@ -84,11 +81,11 @@ fn size(path: &str) -> u64 {
 #[async_trait]
 impl Store for Sqlite {
     async fn record(&self, batch: Vec<NewRequest>) -> Result<Vec<Recorded>> {
-        self.writer.call(move |work| work.record(batch)).await
+        self.writer.call(move |work| work.record(&batch)).await
     }
 
     async fn settle(&self, batch: Vec<NewAnswer>) -> Result<Vec<Settled>> {
-        self.writer.call(move |work| work.settle(batch)).await
+        self.writer.call(move |work| work.settle(&batch)).await
     }
 
     async fn lease(&self, lane: Lane, limit: u32, until: Timestamp) -> Result<Vec<Leased>> {
@@ -96,7 +93,7 @@ impl Store for Sqlite {
     }
 
     async fn finish(&self, lane: Lane, handovers: Vec<(i64, Handover)>) -> Result<()> {
-        self.writer.call(move |work| work.finish(lane, handovers)).await
+        self.writer.call(move |work| work.finish(lane, &handovers)).await
     }
 
     async fn park(&self, lane: Lane, failure: &Failure, limit: u32) -> Result<u32> {
@@ -109,12 +106,12 @@ impl Store for Sqlite {
     }
 
     async fn take_in(&self, batch: Vec<TakenIn>) -> Result<Vec<TookIn>> {
-        self.writer.call(move |work| work.take_in(batch)).await
+        self.writer.call(move |work| work.take_in(&batch)).await
     }
 
     async fn order(&self, operator: &Operator, orders: Vec<Order>) -> Result<Vec<Ordered>> {
         let operator = operator.clone();
-        self.writer.call(move |work| work.order(&operator, orders)).await
+        self.writer.call(move |work| work.order(&operator, &orders)).await
     }
 
     async fn outage(&self, lane: Lane) -> Result<Option<Outage>> {

@@ -1,14 +1,19 @@
-//! One transaction at work: the rows it reads and writes, whatever moves them.
+//! The writer at work: one transaction after the other, and the rows that it reads and writes,
+//! whatever moves them.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, params};
 
+use super::leases::Leases;
 use super::rows::{self, Result, Row, row_columns};
 use crate::bridge::ports::{Clock, ReplyWriter, Rules};
 use crate::bridge::{Arrival, StoreError};
-use crate::domain::{Circumstances, Entry, RequestId, ServicePointId, State, SyncRequestId};
+use crate::domain::{
+    Circumstances, Entry, Event, RequestId, ServicePointId, State, Step, SyncRequestId, Tell,
+};
 
 /// What every transaction needs to know.
 pub(super) struct Context {
@@ -17,16 +22,31 @@ pub(super) struct Context {
     pub(super) replies: Arc<dyn ReplyWriter>,
 }
 
-/// A transaction at work. One call of the port after the other runs in it.
+/// The writer at work. One call of the port after the other runs in the transaction of the moment.
 pub(super) struct Work<'c> {
     pub(super) connection: &'c Connection,
     pub(super) context: &'c Context,
     pub(super) now: Timestamp,
     /// The requests that ceased to be under way: those behind them are due their turn.
     pub(super) freed: Vec<Freed>,
-    /// How many requests more or fewer stand in each state: of the batch, and of this call.
+    pub(super) leases: RefCell<Leases>,
+    /// How many requests more or fewer stand in each state since the transaction began.
     tally: [i64; rows::STATES.len()],
-    tally_of_call: [i64; rows::STATES.len()],
+    requests: Counter,
+    replies: Counter,
+    places: Counter,
+}
+
+/// The last number that was given in the transaction of the moment; read when first asked for.
+#[derive(Default)]
+struct Counter(Cell<Option<i64>>);
+
+impl Counter {
+    fn next(&self, last: impl FnOnce() -> Result<i64>) -> Result<i64> {
+        let next = self.0.get().map_or_else(last, Ok)? + 1;
+        self.0.set(Some(next));
+        Ok(next)
+    }
 }
 
 /// The service point and sync request of a request that ceased to be under way.
@@ -36,45 +56,89 @@ pub(super) struct Freed {
 }
 
 impl<'c> Work<'c> {
-    pub(super) fn new(connection: &'c Connection, context: &'c Context) -> Self {
+    pub(super) fn new(
+        connection: &'c Connection,
+        context: &'c Context,
+        leases: Leases,
+    ) -> Self {
         Self {
             connection,
             context,
             now: context.clock.now(),
             freed: Vec::new(),
+            leases: RefCell::new(leases),
             tally: [0; rows::STATES.len()],
-            tally_of_call: [0; rows::STATES.len()],
+            requests: Counter::default(),
+            replies: Counter::default(),
+            places: Counter::default(),
         }
     }
 
-    /// Begins a call: what the one before left undone is forgotten with its savepoint.
-    pub(super) fn begin(&mut self) {
+    /// Begins a transaction.
+    pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
+        self.tally = [0; rows::STATES.len()];
+        for counter in [&self.requests, &self.replies, &self.places] {
+            counter.0.set(None);
+        }
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(())
+    }
+
+    /// Begins a call.
+    pub(super) fn begin_call(&mut self) {
         self.now = self.context.clock.now();
         self.freed.clear();
-        self.tally_of_call = [0; rows::STATES.len()];
     }
 
-    /// Keeps what a call did.
-    pub(super) fn keep(&mut self) {
-        for (sum, more) in self.tally.iter_mut().zip(self.tally_of_call) {
-            *sum += more;
+    /// Commits the transaction. What it did is on the disk then.
+    pub(super) fn commit(&mut self) -> rusqlite::Result<()> {
+        const PLACE: &str = "UPDATE counters SET value = ?1 WHERE name = 'place'";
+        const ADD: &str = "UPDATE tallies SET requests = requests + ?2 WHERE state = ?1";
+        if let Some(place) = self.places.0.get() {
+            self.connection.prepare_cached(PLACE)?.execute([place])?;
         }
+        for (state, more) in (0_u8..).zip(self.tally).filter(|(_, more)| *more != 0) {
+            self.connection.prepare_cached(ADD)?.execute(params![state, more])?;
+        }
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.leases.get_mut().keep();
+        Ok(())
+    }
+
+    /// Undoes the transaction, as far as it came: a full disk may have undone it already.
+    pub(super) fn undo(&mut self) {
+        if !self.connection.is_autocommit() {
+            // Whatever stands half done must not reach the next transaction.
+            drop(self.connection.execute_batch("ROLLBACK"));
+        }
+        self.leases.get_mut().undo();
     }
 
     /// Counts a request that is born or moves.
     pub(super) fn count(&mut self, from: Option<&State>, to: &State) {
         if let Some(from) = from {
-            self.tally_of_call[usize::from(rows::state_code(from))] -= 1;
+            self.tally[usize::from(rows::state_code(from))] -= 1;
         }
-        self.tally_of_call[usize::from(rows::state_code(to))] += 1;
+        self.tally[usize::from(rows::state_code(to))] += 1;
     }
 
-    pub(super) fn write_tallies(&mut self) -> rusqlite::Result<()> {
-        const ADD: &str = "UPDATE tallies SET requests = requests + ?2 WHERE state = ?1";
-        for (state, more) in (0_u8..).zip(self.tally).filter(|(_, more)| *more != 0) {
-            self.connection.prepare_cached(ADD)?.execute(params![state, more])?;
-        }
-        Ok(())
+    /// The number of the next request.
+    pub(super) fn next_request(&self) -> Result<i64> {
+        self.requests.next(|| self.last("SELECT coalesce(max(seq), 0) FROM requests"))
+    }
+
+    /// The number of the next reply.
+    pub(super) fn next_reply(&self) -> Result<i64> {
+        self.replies.next(|| self.last("SELECT coalesce(max(seq), 0) FROM replies"))
+    }
+
+    /// The next place of the outbox. None is given twice: a handover is known by its place.
+    pub(super) fn next_place(&self) -> Result<i64> {
+        self.places.next(|| self.last("SELECT value FROM counters WHERE name = 'place'"))
+    }
+
+    fn last(&self, sql: &str) -> Result<i64> {
+        Ok(self.statement(sql)?.query_row([], |row| row.get(0))?)
     }
 
     pub(super) fn statement(&self, sql: &str) -> Result<CachedStatement<'c>> {
@@ -86,23 +150,50 @@ impl<'c> Work<'c> {
         self.now.as_millisecond()
     }
 
-    /// What the rules need to know besides the state and the event.
-    pub(super) fn circumstances(&self, row: &Row, outdated: bool) -> Result<Circumstances> {
-        const LATER: &str = "SELECT 1 FROM requests WHERE sync_request = ?1 AND seq > ?2 LIMIT 1";
-        let corrected = match &row.sync_request {
-            Some(sync_request) => {
-                self.statement(LATER)?.exists(params![sync_request.as_str(), row.seq])?
-            }
-            None => false,
-        };
-        Ok(Circumstances {
+    /// What an event comes to, and the circumstances that decided it. Whether billing has corrected
+    /// the request is looked up only where billing would be told: it silences, and no more.
+    pub(super) fn step(
+        &self,
+        row: &Row,
+        event: &Event,
+        outdated: bool,
+    ) -> Result<(Step, Circumstances)> {
+        let mut around = Circumstances {
             now: self.now,
             retry: self.context.rules.retry,
-            attempted: row.attempted,
+            attempted: self.was_attempted(row),
             told: row.told,
-            corrected,
+            corrected: false,
             outdated,
-        })
+        };
+        let step = row.state.on(event, &around);
+        match step {
+            Step::Moved { tell: Tell::Billing, .. }
+            | Step::Moved { to: State::Pending { .. }, .. } => {
+                around.corrected = self.is_corrected(row)?;
+                Ok((row.state.on(event, &around), around))
+            }
+            Step::Moved { .. } | Step::Repeated | Step::Ignored(_) | Step::Refused(_) => {
+                Ok((step, around))
+            }
+        }
+    }
+
+    fn is_corrected(&self, row: &Row) -> Result<bool> {
+        const LATER: &str = "SELECT 1 FROM requests WHERE sync_request = ?1 AND seq > ?2 LIMIT 1";
+        match &row.sync_request {
+            Some(sync_request) => {
+                Ok(self.statement(LATER)?.exists(params![sync_request.as_str(), row.seq])?)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Whether a request may ever have been handed to the broker. It is written down when it leaves
+    /// the outbox; while it is there, the leases tell.
+    pub(super) fn was_attempted(&self, row: &Row) -> bool {
+        let leases = self.leases.borrow();
+        row.attempted || row.place.is_some_and(|place| leases.may_have_been_out(place))
     }
 
     pub(super) fn load(&self, seq: i64) -> Result<Row> {
@@ -118,13 +209,20 @@ impl<'c> Work<'c> {
 
     /// The newest request of a sync request; of those that were handed over, or of all.
     pub(super) fn newest_attempted(&self, sync: &SyncRequestId) -> Result<Option<Row>> {
-        const NEWEST: &str = concat!(
+        const ALL: &str = concat!(
             "SELECT ",
             row_columns!(),
-            " FROM requests r WHERE r.sync_request = ?1 AND r.attempted = 1
-            ORDER BY r.seq DESC LIMIT 1"
+            " FROM requests r WHERE r.sync_request = ?1 ORDER BY r.seq DESC"
         );
-        self.one(NEWEST, [sync.as_str()])
+        let mut statement = self.statement(ALL)?;
+        let mut rows = statement.query([sync.as_str()])?;
+        while let Some(row) = rows.next()? {
+            let row = Row::read(row)?;
+            if self.was_attempted(&row) {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn newest(&self, sync: &SyncRequestId) -> Result<Option<Row>> {
@@ -146,7 +244,8 @@ impl<'c> Work<'c> {
     pub(super) fn save(&self, row: &Row) -> Result<()> {
         const SAVE: &str = "UPDATE requests SET state = ?2, tries = ?3, date_ms = ?4, \
              superseded_by = ?5, place = ?6, kind = ?7, edition = ?8, outgoing = ?9, mapping = ?10, \
-             error = ?11, told = ?12, replies = ?13, changed_at_ms = ?14 WHERE seq = ?1";
+             error = ?11, told = ?12, replies = ?13, changed_at_ms = ?14, attempted = ?15 \
+             WHERE seq = ?1";
         let state = rows::state_columns(&row.state);
         self.statement(SAVE)?.execute(params![
             row.seq,
@@ -163,6 +262,7 @@ impl<'c> Work<'c> {
             row.told.map(rows::sign_code),
             row.replies,
             self.at(),
+            row.attempted,
         ])?;
         Ok(())
     }

@@ -1,8 +1,9 @@
-//! The one writer: takes the calls that wait at a moment, runs each in a savepoint of one
-//! transaction, commits once and then answers each.
+//! The one writer: takes the calls that wait at a moment, runs them in one transaction, commits
+//! once and then answers each.
 //!
-//! So every call is durable before it returns, at the price of one fsync per batch. A call that
-//! fails undoes its own savepoint; a commit that fails fails every call of the batch.
+//! So every call is durable before it returns, at the price of one fsync per batch. If a call of a
+//! batch fails, or the commit, the whole is undone and each call runs in a transaction of its own:
+//! one that fails takes no other with it.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -10,6 +11,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::leases::Leases;
 use super::rows::Result;
 use super::work::{Context, Work};
 use crate::bridge::StoreError;
@@ -28,12 +30,13 @@ impl Writer {
     pub(super) fn start(
         connection: Connection,
         context: Arc<Context>,
+        leases: Leases,
         batch_max: usize,
     ) -> Result<Self> {
         let (jobs, waiting) = mpsc::channel(QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(&connection, &context, waiting, batch_max))
+            .spawn(move || run(&mut Work::new(&connection, &context, leases), waiting, batch_max))
             .map_err(|error| StoreError::Work {
                 what: "start the store's writer",
                 source: Box::new(error),
@@ -42,14 +45,15 @@ impl Writer {
     }
 
     /// Does the work in a transaction and returns once it is committed. Work that was handed over
-    /// is done, even if the caller no longer waits.
+    /// is done, even if the caller no longer waits; done again from the start, if the transaction
+    /// had to be undone.
     pub(super) async fn call<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Work<'_>) -> Result<T> + Send + 'static,
+        F: Fn(&mut Work<'_>) -> Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let call = Box::new(Call { work: Some(work), result: None, answer });
+        let call = Box::new(Call { work, result: None, answer });
         let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
         jobs.send(call).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
@@ -71,12 +75,12 @@ impl Drop for Writer {
 trait Job: Send {
     /// Does the work. Tells whether it succeeded; the result is kept for the answer.
     fn run(&mut self, work: &mut Work<'_>) -> bool;
-    /// Answers the caller; with the reason if the batch could not be committed.
+    /// Answers the caller; with the reason if the work could not be committed.
     fn answer(self: Box<Self>, uncommitted: Option<&str>);
 }
 
 struct Call<T, F> {
-    work: Option<F>,
+    work: F,
     result: Option<Result<T>>,
     answer: oneshot::Sender<Result<T>>,
 }
@@ -84,11 +88,10 @@ struct Call<T, F> {
 impl<T, F> Job for Call<T, F>
 where
     T: Send,
-    F: FnOnce(&mut Work<'_>) -> Result<T> + Send,
+    F: Fn(&mut Work<'_>) -> Result<T> + Send,
 {
     fn run(&mut self, work: &mut Work<'_>) -> bool {
-        self.result = self.work.take().map(|call| call(work));
-        matches!(self.result, Some(Ok(_)))
+        self.result.insert((self.work)(work)).is_ok()
     }
 
     fn answer(self: Box<Self>, uncommitted: Option<&str>) {
@@ -105,12 +108,7 @@ where
     }
 }
 
-fn run(
-    connection: &Connection,
-    context: &Context,
-    mut waiting: mpsc::Receiver<Box<dyn Job>>,
-    batch_max: usize,
-) {
+fn run(work: &mut Work<'_>, mut waiting: mpsc::Receiver<Box<dyn Job>>, batch_max: usize) {
     let mut batch: Vec<Box<dyn Job>> = Vec::with_capacity(batch_max);
     while let Some(first) = waiting.blocking_recv() {
         batch.push(first);
@@ -119,36 +117,37 @@ fn run(
         {
             batch.push(next);
         }
-        let failed = commit(connection, context, &mut batch).err().map(|error| error.to_string());
-        if failed.is_some() && !connection.is_autocommit() {
-            // Whatever stands half done must not reach the next batch.
-            drop(connection.execute_batch("ROLLBACK"));
+        let together = transact(work, &mut batch);
+        if together.is_ok() || batch.len() == 1 {
+            let why = together.err();
+            batch.drain(..).for_each(|job| job.answer(why.as_deref()));
+            continue;
         }
-        for job in batch.drain(..) {
-            job.answer(failed.as_deref());
+        for mut job in batch.drain(..) {
+            let alone = transact(work, std::slice::from_mut(&mut job));
+            job.answer(alone.err().as_deref());
         }
     }
 }
 
-fn commit(
-    connection: &Connection,
-    context: &Context,
-    batch: &mut [Box<dyn Job>],
-) -> rusqlite::Result<()> {
-    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    let mut work = Work::new(connection, context);
-    for job in batch {
-        connection.prepare_cached("SAVEPOINT job")?.execute([])?;
-        work.begin();
-        if job.run(&mut work) {
-            work.keep();
-        } else {
-            // A full disk or a broken page ends the whole transaction; then this fails too.
-            connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
+/// Runs jobs in one transaction; tells why it was undone, if it was.
+fn transact(work: &mut Work<'_>, jobs: &mut [Box<dyn Job>]) -> Result<(), String> {
+    let done = work.begin().and_then(|()| {
+        let done = jobs.iter_mut().all(|job| {
+            work.begin_call();
+            job.run(work)
+        });
+        if done { work.commit().map(|()| true) } else { Ok(false) }
+    });
+    match done {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            work.undo();
+            Err("another call of the transaction failed".to_owned())
         }
-        connection.prepare_cached("RELEASE job")?.execute([])?;
+        Err(error) => {
+            work.undo();
+            Err(error.to_string())
+        }
     }
-    work.write_tallies()?;
-    connection.prepare_cached("COMMIT")?.execute([])?;
-    Ok(())
 }
