@@ -20,6 +20,7 @@ mod open;
 mod orders;
 mod outages;
 mod outbox;
+mod payload;
 mod readers;
 mod replies;
 mod rows;

@@ -16,6 +16,7 @@ use crate::bridge::ports::Counts;
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/sqlite/0001_messages.sql"),
     include_str!("migrations/sqlite/0002_leases_in_memory.sql"),
+    include_str!("migrations/sqlite/0003_packed_payloads.sql"),
 ];
 
 /// Marks a file as a store of tieline (`PRAGMA application_id`): `tiel`.

@@ -24,11 +24,7 @@ struct Record {
 }
 
 impl Work<'_> {
-    pub(super) fn order(
-        &mut self,
-        operator: &Operator,
-        orders: &[Order],
-    ) -> Result<Vec<Ordered>> {
+    pub(super) fn order(&mut self, operator: &Operator, orders: &[Order]) -> Result<Vec<Ordered>> {
         orders.iter().map(|order| self.order_one(operator, order)).collect()
     }
 

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use rusqlite::{Params, Row as SqlRow, params};
 
 use super::leases::Lease;
+use super::payload::Unpacker;
 use super::rows::{self, Result, wrong};
 use super::story::With;
 use super::work::Work;
@@ -69,7 +70,7 @@ impl Work<'_> {
 
     fn location(&self, request: i64) -> Result<Outgoing> {
         const LOCATION: &str = "SELECT r.seq, r.id, r.edition, r.sync_request, r.service_point, \
-             r.kind, r.trace, p.body FROM requests r CROSS JOIN payloads p ON p.id = r.outgoing \
+             r.kind, r.trace, p.form, p.body FROM requests r CROSS JOIN payloads p ON p.id = r.outgoing \
              WHERE r.seq = ?1";
         self.outgoing(LOCATION, [request], "requests", location_of)
     }
@@ -78,7 +79,7 @@ impl Work<'_> {
     /// nothing while an earlier one is in the outbox.
     fn reply(&self, reply: i64) -> Result<Option<Outgoing>> {
         const REPLY: &str = "SELECT p.seq, p.message, r.id, r.sync_request, r.service_point, \
-             r.reply_correlation, p.outcome, r.trace, b.body \
+             r.reply_correlation, p.outcome, r.trace, b.form, b.body \
              FROM replies p CROSS JOIN requests r ON r.seq = p.request \
              CROSS JOIN payloads b ON b.id = p.payload WHERE p.seq = ?1";
         const EARLIER: &str = "SELECT 1 FROM replies p CROSS JOIN requests r ON r.seq = p.request \
@@ -92,7 +93,8 @@ impl Work<'_> {
 
     fn note(&self, error: i64, number: u16) -> Result<Outgoing> {
         const NOTE: &str = "SELECT e.id, ?2, e.code, e.about, \
-             r.id, r.sync_request, r.service_point, r.trace, p.properties, p.body, a.id, y.message \
+             r.id, r.sync_request, r.service_point, r.trace, p.properties, p.form, p.body, a.id, \
+             y.message \
              FROM errors e LEFT JOIN requests r ON r.seq = e.request \
              LEFT JOIN answers a ON e.about = 1 AND a.seq = e.subject \
              LEFT JOIN replies y ON e.about = 2 AND y.seq = e.subject \
@@ -107,12 +109,12 @@ impl Work<'_> {
         sql: &str,
         params: impl Params,
         table: &'static str,
-        read: fn(&SqlRow<'_>) -> Result<Outgoing>,
+        read: fn(&SqlRow<'_>, &mut Unpacker) -> Result<Outgoing>,
     ) -> Result<Outgoing> {
         let mut statement = self.statement(sql)?;
         let mut found = statement.query(params)?;
         match found.next()? {
-            Some(row) => read(row),
+            Some(row) => read(row, &mut self.unpacker.borrow_mut()),
             None => Err(StoreError::Inconsistent {
                 table,
                 row: "?".to_owned(),
@@ -226,7 +228,7 @@ impl Work<'_> {
     }
 }
 
-fn location_of(row: &SqlRow<'_>) -> Result<Outgoing> {
+fn location_of(row: &SqlRow<'_>, unpacker: &mut Unpacker) -> Result<Outgoing> {
     let request = rows::request_id(row, 1)?;
     let kind: Option<u8> = row.get(5)?;
     let (Some(sync_request), Some(service_point), Some(kind)) =
@@ -237,13 +239,13 @@ fn location_of(row: &SqlRow<'_>) -> Result<Outgoing> {
     let kind = rows::kind_from(kind);
     Ok(Outgoing {
         message_id: request.location(row.get(2)?),
-        payload: row.get(7)?,
+        payload: unpacker.read(row, 7)?,
         what: What::Location { request, sync_request, service_point, kind },
         trace: row.get(6)?,
     })
 }
 
-fn reply_of(row: &SqlRow<'_>) -> Result<Outgoing> {
+fn reply_of(row: &SqlRow<'_>, unpacker: &mut Unpacker) -> Result<Outgoing> {
     let Some(sync_request) = rows::sync_request(row, 3)? else {
         return Err(wrong(row, "replies", "a reply to nobody"));
     };
@@ -253,7 +255,7 @@ fn reply_of(row: &SqlRow<'_>) -> Result<Outgoing> {
     };
     Ok(Outgoing {
         message_id: MessageId::from_uuid(rows::uuid(row, 1)?),
-        payload: row.get(8)?,
+        payload: unpacker.read(row, 8)?,
         what: What::Reply {
             request: rows::request_id(row, 2)?,
             sync_request,
@@ -265,17 +267,17 @@ fn reply_of(row: &SqlRow<'_>) -> Result<Outgoing> {
     })
 }
 
-fn note_of(row: &SqlRow<'_>) -> Result<Outgoing> {
+fn note_of(row: &SqlRow<'_>, unpacker: &mut Unpacker) -> Result<Outgoing> {
     let error = ErrorId(row.get(0)?);
     let code = rows::failure_code(row, 2)?;
     let request = rows::optional_request_id(row, 4)?;
-    let about = about(row, 3, [4, 10, 11])?;
+    let about = about(row, 3, [4, 11, 12])?;
     let properties: Option<String> = row.get(8)?;
     let properties: Option<Properties> =
         properties.and_then(|json| serde_json::from_str(&json).ok());
     Ok(Outgoing {
         message_id: MessageId::note(error, row.get(1)?),
-        payload: row.get(9)?,
+        payload: unpacker.read(row, 9)?,
         what: What::Note {
             error,
             code,

@@ -1,9 +1,10 @@
 //! Requests as people see them, and how many of what stand where. Reads only.
 
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params_from_iter};
 use uuid::Uuid;
 
+use super::payload::Unpacker;
 use super::replies::ReplyState;
 use super::rows::{self, Result, wrong};
 use crate::bridge::ports::{
@@ -152,18 +153,20 @@ pub(super) fn request_messages(
     connection: &Connection,
     id: RequestId,
 ) -> Result<Option<RequestMessages>> {
-    const FIND: &str = "SELECT r.seq, i.properties, i.body, o.body FROM requests r \
+    const FIND: &str = "SELECT r.seq, i.properties, i.form, i.body, o.form, o.body FROM requests r \
          JOIN payloads i ON i.id = r.received LEFT JOIN payloads o ON o.id = r.outgoing \
          WHERE r.id = ?1";
     const REPLIES: &str = "SELECT p.seq, p.message, p.outcome, p.state, p.made_at_ms, \
-         p.delivered_at_ms, b.body FROM replies p JOIN payloads b ON b.id = p.payload \
+         p.delivered_at_ms, b.form, b.body FROM replies p JOIN payloads b ON b.id = p.payload \
          WHERE p.request = ?1 ORDER BY p.number";
     let mut statement = connection.prepare_cached(FIND)?;
     let mut found = statement.query([id.as_uuid().as_bytes()])?;
     let Some(row) = found.next()? else { return Ok(None) };
     let seq: i64 = row.get(0)?;
     let received = arrival(row, 1)?;
-    let location = row.get(3)?;
+    let mut unpacker = Unpacker::default();
+    let has_location = row.get_ref(4)? != ValueRef::Null;
+    let location = has_location.then(|| unpacker.read(row, 4)).transpose()?;
     let mut statement = connection.prepare_cached(REPLIES)?;
     let mut found = statement.query([seq])?;
     let mut replies = Vec::new();
@@ -179,13 +182,13 @@ pub(super) fn request_messages(
             state: state.to_owned(),
             made_at: rows::time(row, 4)?,
             delivered_at: rows::optional_time(row, 5)?,
-            payload: row.get(6)?,
+            payload: unpacker.read(row, 6)?,
         });
     }
     Ok(Some(RequestMessages { received, location, replies }))
 }
 
-/// Reads a message from the columns properties, body.
+/// Reads a message from the columns properties, form, body.
 pub(super) fn arrival(row: &SqlRow<'_>, at: usize) -> Result<Arrival> {
     let properties = match row.get_ref(at)?.as_str_or_null().map_err(rusqlite::Error::from)? {
         None => crate::bridge::Properties::default(),
@@ -194,7 +197,7 @@ pub(super) fn arrival(row: &SqlRow<'_>, at: usize) -> Result<Arrival> {
             source: Box::new(error),
         })?,
     };
-    Ok(Arrival { payload: row.get(at + 1)?, properties })
+    Ok(Arrival { payload: Unpacker::default().read(row, at + 1)?, properties })
 }
 
 pub(super) fn counts(connection: &Connection) -> Result<Counts> {

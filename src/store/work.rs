@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, params};
 
 use super::leases::Leases;
+use super::payload::{Packer, Unpacker};
 use super::rows::{self, Result, Row, row_columns};
 use crate::bridge::ports::{Clock, ReplyWriter, Rules};
 use crate::bridge::{Arrival, StoreError};
@@ -30,11 +31,15 @@ pub(super) struct Work<'c> {
     /// The requests that ceased to be under way: those behind them are due their turn.
     pub(super) freed: Vec<Freed>,
     pub(super) leases: RefCell<Leases>,
+    packer: RefCell<Packer>,
+    pub(super) unpacker: RefCell<Unpacker>,
     /// How many requests more or fewer stand in each state since the transaction began.
     tally: [i64; rows::STATES.len()],
     requests: Counter,
     replies: Counter,
     places: Counter,
+    /// The request whose timeline was written to last, and its last line.
+    last_line: Cell<Option<(i64, i64)>>,
 }
 
 /// The last number that was given in the transaction of the moment; read when first asked for.
@@ -60,6 +65,7 @@ impl<'c> Work<'c> {
         connection: &'c Connection,
         context: &'c Context,
         leases: Leases,
+        packer: Packer,
     ) -> Self {
         Self {
             connection,
@@ -67,16 +73,20 @@ impl<'c> Work<'c> {
             now: context.clock.now(),
             freed: Vec::new(),
             leases: RefCell::new(leases),
+            packer: RefCell::new(packer),
+            unpacker: RefCell::default(),
             tally: [0; rows::STATES.len()],
             requests: Counter::default(),
             replies: Counter::default(),
             places: Counter::default(),
+            last_line: Cell::default(),
         }
     }
 
     /// Begins a transaction.
     pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
         self.tally = [0; rows::STATES.len()];
+        self.last_line.take();
         for counter in [&self.requests, &self.replies, &self.places] {
             counter.0.set(None);
         }
@@ -122,9 +132,12 @@ impl<'c> Work<'c> {
         self.tally[usize::from(rows::state_code(to))] += 1;
     }
 
-    /// The number of the next request.
+    /// The number of the next request, whose timeline begins.
     pub(super) fn next_request(&self) -> Result<i64> {
-        self.requests.next(|| self.last("SELECT coalesce(max(seq), 0) FROM requests"))
+        const LAST: &str = "SELECT coalesce(max(seq), 0) FROM requests";
+        let next = self.requests.next(|| self.last(LAST))?;
+        self.last_line.set(Some((next, 0)));
+        Ok(next)
     }
 
     /// The number of the next reply.
@@ -274,13 +287,17 @@ impl<'c> Work<'c> {
         entry: &Entry,
         state: Option<&State>,
     ) -> Result<()> {
-        // Not INSERT .. SELECT: that may write many rows, so SQLite copies every page that it
-        // touches in order to undo the one statement.
+        const LAST: &str = "SELECT coalesce(max(line), 0) FROM journal WHERE request = ?1";
         const ADD: &str = "INSERT INTO journal (request, line, at_ms, kind, detail, state) \
-             VALUES (?1, coalesce((SELECT max(line) FROM journal WHERE request = ?1), 0) + 1, \
-             ?2, ?3, ?4, ?5)";
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let last: i64 = match self.last_line.get() {
+            Some((written_last, last)) if written_last == request => last,
+            _ => self.statement(LAST)?.query_row([request], |row| row.get(0))?,
+        };
+        self.last_line.set(Some((request, last + 1)));
         self.statement(ADD)?.execute(params![
             request,
+            last + 1,
             self.at(),
             entry.kind,
             entry.detail,
@@ -290,14 +307,18 @@ impl<'c> Work<'c> {
     }
 
     pub(super) fn keep_bytes(&self, body: &[u8]) -> Result<i64> {
-        const ADD: &str = "INSERT INTO payloads (body) VALUES (?1)";
-        Ok(self.statement(ADD)?.insert([body])?)
+        const ADD: &str = "INSERT INTO payloads (form, body) VALUES (?1, ?2)";
+        let mut packer = self.packer.borrow_mut();
+        let packed = packer.pack(body)?;
+        Ok(self.statement(ADD)?.insert(params![packed.form, &*packed.body])?)
     }
 
     pub(super) fn keep_arrival(&self, arrival: &Arrival) -> Result<i64> {
-        const ADD: &str = "INSERT INTO payloads (properties, body) VALUES (?1, ?2)";
+        const ADD: &str = "INSERT INTO payloads (properties, form, body) VALUES (?1, ?2, ?3)";
         let properties = rows::json(&arrival.properties)?;
-        Ok(self.statement(ADD)?.insert(params![properties, arrival.payload])?)
+        let mut packer = self.packer.borrow_mut();
+        let packed = packer.pack(&arrival.payload)?;
+        Ok(self.statement(ADD)?.insert(params![properties, packed.form, &*packed.body])?)
     }
 }
 

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::leases::Leases;
+use super::payload::Packer;
 use super::rows::Result;
 use super::work::{Context, Work};
 use crate::bridge::StoreError;
@@ -34,9 +35,13 @@ impl Writer {
         batch_max: usize,
     ) -> Result<Self> {
         let (jobs, waiting) = mpsc::channel(QUEUE_MAX);
+        let packer = Packer::new()?;
+        let run = move || {
+            run(&mut Work::new(&connection, &context, leases, packer), waiting, batch_max);
+        };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(&mut Work::new(&connection, &context, leases), waiting, batch_max))
+            .spawn(run)
             .map_err(|error| StoreError::Work {
                 what: "start the store's writer",
                 source: Box::new(error),

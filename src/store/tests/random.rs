@@ -274,7 +274,16 @@ impl Play {
                 Some("superseded") => &["superseded"],
                 Some("rejected") => &["rejected", "applied"],
                 Some("discarded") => &["discarded", "parked", "applied"],
-                Some("overdue") => &["overdue", "applied", "rejected", "parked"],
+                // A resend sends it once more; something newer may go first, or have gone.
+                Some("overdue") => &[
+                    "overdue",
+                    "applied",
+                    "rejected",
+                    "parked",
+                    "pending",
+                    "waiting",
+                    "superseded",
+                ],
                 _ => continue,
             };
             assert!(allowed.contains(&state), "{before:?} became {state}");
@@ -299,7 +308,8 @@ impl Play {
                     }
                 }
             }
-            self.world.store().sweep(100).await.unwrap();
+            // What is overdue from now on may let another one go.
+            idle &= self.world.store().sweep(100).await.unwrap().overdue.is_empty();
             if idle {
                 break;
             }
