@@ -194,7 +194,7 @@ impl Work<'_> {
              trace, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let answer = new.read.as_ref().ok();
         let named = answer.and_then(|answer| answer.reference.sync_request.as_ref());
-        let payload = self.keep_arrival(&new.arrival)?;
+        let payload = self.keep_arrival(&new.arrival, None)?;
         Ok(self.statement(ADD)?.insert(params![
             new.id.as_uuid().as_bytes(),
             row.map(|row| row.seq),

@@ -132,7 +132,7 @@ fn filter(query: &ErrorQuery) -> Filter {
 
 pub(super) fn error_message(connection: &Connection, id: ErrorId) -> Result<Option<Arrival>> {
     let sql = format!(
-        "SELECT p.properties, p.form, p.body FROM {JOINED} JOIN payloads p ON p.id = \
+        "SELECT p.properties, p.made_at, p.form, p.body FROM {JOINED} JOIN payloads p ON p.id = \
          CASE e.about WHEN 0 THEN r.received WHEN 1 THEN a.payload ELSE y.payload END \
          WHERE e.id = ?1"
     );

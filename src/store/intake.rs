@@ -84,7 +84,8 @@ impl Work<'_> {
 
     /// The row of a request before its place is known.
     fn unborn(&self, new: &NewRequest, translation: Option<&Translation>) -> Result<Row> {
-        let outgoing = translation.map(|it| self.keep_bytes(&it.outgoing)).transpose()?;
+        let made = translation.map(|it| &*it.outgoing);
+        let received = self.keep_arrival(&new.arrival, made)?;
         Ok(Row {
             seq: self.next_request()?,
             id: new.id,
@@ -96,8 +97,8 @@ impl Work<'_> {
             attempted: false,
             kind: translation.map(|it| it.kind),
             edition: u16::from(translation.is_some()),
-            received: self.keep_arrival(&new.arrival)?,
-            outgoing,
+            received,
+            outgoing: made.map(|_| received),
             mapping: translation.map(|it| it.mapping.clone()),
             error: None,
             told: None,
@@ -183,7 +184,7 @@ impl Work<'_> {
 
     /// A new edition: other bytes, another message id.
     pub(super) fn translate_again(&self, row: &mut Row, translation: &Translation) -> Result<()> {
-        row.outgoing = Some(self.keep_bytes(&translation.outgoing)?);
+        row.outgoing = Some(self.keep_made(&translation.outgoing)?);
         row.kind = Some(translation.kind);
         row.mapping = Some(translation.mapping.clone());
         row.edition = row.edition.saturating_add(1);

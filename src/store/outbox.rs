@@ -70,7 +70,7 @@ impl Work<'_> {
 
     fn location(&self, request: i64) -> Result<Outgoing> {
         const LOCATION: &str = "SELECT r.seq, r.id, r.edition, r.sync_request, r.service_point, \
-             r.kind, r.trace, p.form, p.body FROM requests r CROSS JOIN payloads p ON p.id = r.outgoing \
+             r.kind, r.trace, p.made_at, p.form, p.body FROM requests r CROSS JOIN payloads p ON p.id = r.outgoing \
              WHERE r.seq = ?1";
         self.outgoing(LOCATION, [request], "requests", location_of)
     }
@@ -79,7 +79,8 @@ impl Work<'_> {
     /// nothing while an earlier one is in the outbox.
     fn reply(&self, reply: i64) -> Result<Option<Outgoing>> {
         const REPLY: &str = "SELECT p.seq, p.message, r.id, r.sync_request, r.service_point, \
-             r.reply_correlation, p.outcome, r.trace, b.form, b.body \
+             r.reply_correlation, p.outcome, r.trace, \
+             b.made_at, b.form, b.body \
              FROM replies p CROSS JOIN requests r ON r.seq = p.request \
              CROSS JOIN payloads b ON b.id = p.payload WHERE p.seq = ?1";
         const EARLIER: &str = "SELECT 1 FROM replies p CROSS JOIN requests r ON r.seq = p.request \
@@ -93,7 +94,8 @@ impl Work<'_> {
 
     fn note(&self, error: i64, number: u16) -> Result<Outgoing> {
         const NOTE: &str = "SELECT e.id, ?2, e.code, e.about, \
-             r.id, r.sync_request, r.service_point, r.trace, p.properties, p.form, p.body, a.id, \
+             r.id, r.sync_request, r.service_point, r.trace, p.properties, \
+             p.made_at, p.form, p.body, a.id, \
              y.message \
              FROM errors e LEFT JOIN requests r ON r.seq = e.request \
              LEFT JOIN answers a ON e.about = 1 AND a.seq = e.subject \
@@ -239,7 +241,7 @@ fn location_of(row: &SqlRow<'_>, unpacker: &mut Unpacker) -> Result<Outgoing> {
     let kind = rows::kind_from(kind);
     Ok(Outgoing {
         message_id: request.location(row.get(2)?),
-        payload: unpacker.read(row, 7)?,
+        payload: unpacker.read_made(row, 7)?,
         what: What::Location { request, sync_request, service_point, kind },
         trace: row.get(6)?,
     })
@@ -271,7 +273,7 @@ fn note_of(row: &SqlRow<'_>, unpacker: &mut Unpacker) -> Result<Outgoing> {
     let error = ErrorId(row.get(0)?);
     let code = rows::failure_code(row, 2)?;
     let request = rows::optional_request_id(row, 4)?;
-    let about = about(row, 3, [4, 11, 12])?;
+    let about = about(row, 3, [4, 12, 13])?;
     let properties: Option<String> = row.get(8)?;
     let properties: Option<Properties> =
         properties.and_then(|json| serde_json::from_str(&json).ok());

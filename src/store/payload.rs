@@ -31,7 +31,8 @@ const BYTES_MAX: usize = 256 << 20;
 /// Compresses payloads.
 pub(super) struct Packer(Compressor<'static>);
 
-/// A payload as it is kept.
+/// A payload as it is kept; what was made of a message stands behind it, in one piece, because it
+/// repeats most of it.
 pub(super) struct Packed<'a> {
     pub(super) form: u8,
     pub(super) body: std::borrow::Cow<'a, [u8]>,
@@ -60,13 +61,32 @@ impl Packer {
     }
 }
 
-/// Unpacks payloads. It takes a while to make, so one is kept where many are read.
+/// Unpacks payloads, from the columns made_at, form, body. It takes a while to make, so one is kept
+/// where many are read.
 #[derive(Default)]
 pub(super) struct Unpacker(Option<Decompressor<'static>>);
 
 impl Unpacker {
-    /// Reads a payload from the columns form, body.
+    /// Reads a message as it came, or a reply as it was made.
     pub(super) fn read(&mut self, row: &SqlRow<'_>, at: usize) -> Result<Vec<u8>> {
+        let mut bytes = self.read_whole(row, at + 1)?;
+        if let Some(made_at) = row.get::<_, Option<u32>>(at)? {
+            bytes.truncate(made_at as usize);
+        }
+        Ok(bytes)
+    }
+
+    /// Reads what was made of a message.
+    pub(super) fn read_made(&mut self, row: &SqlRow<'_>, at: usize) -> Result<Vec<u8>> {
+        let mut bytes = self.read_whole(row, at + 1)?;
+        let made_at = row.get::<_, Option<u32>>(at)?.unwrap_or_default() as usize;
+        if made_at > bytes.len() {
+            return Err(wrong(row, "payloads", format!("made_at {made_at} is behind its end")));
+        }
+        Ok(bytes.split_off(made_at))
+    }
+
+    fn read_whole(&mut self, row: &SqlRow<'_>, at: usize) -> Result<Vec<u8>> {
         let body = row.get_ref(at + 1)?.as_blob().map_err(rusqlite::Error::from)?;
         match row.get(at)? {
             PLAIN => Ok(body.to_owned()),
@@ -98,12 +118,28 @@ mod tests {
     use super::*;
     use crate::domain::Digest;
 
+    #[test]
+    fn what_was_made_of_a_message_stands_behind_it() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        let parts = |made_at: Option<u32>| {
+            let read = |row: &SqlRow<'_>| {
+                let mut unpacker = Unpacker::default();
+                Ok((unpacker.read(row, 0).unwrap(), unpacker.read_made(row, 0).ok()))
+            };
+            connection.query_row("SELECT ?1, 0, ?2", (made_at, &b"inout"[..]), read).unwrap()
+        };
+        assert_eq!(parts(Some(2)), (b"in".to_vec(), Some(b"out".to_vec())));
+        assert_eq!(parts(Some(0)), (Vec::new(), Some(b"inout".to_vec())));
+        assert_eq!(parts(None), (b"inout".to_vec(), Some(b"inout".to_vec())));
+        assert_eq!(parts(Some(6)).1, None);
+    }
+
     fn round_trip(body: &[u8]) -> (u8, Vec<u8>) {
         let mut packer = Packer::new().unwrap();
         let packed = packer.pack(body).unwrap();
         let connection = rusqlite::Connection::open_in_memory().unwrap();
         let unpacked = connection
-            .query_row("SELECT ?1, ?2", (packed.form, &packed.body[..]), |row| {
+            .query_row("SELECT NULL, ?1, ?2", (packed.form, &packed.body[..]), |row| {
                 Ok(Unpacker::default().read(row, 0).unwrap())
             })
             .unwrap();

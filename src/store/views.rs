@@ -153,11 +153,11 @@ pub(super) fn request_messages(
     connection: &Connection,
     id: RequestId,
 ) -> Result<Option<RequestMessages>> {
-    const FIND: &str = "SELECT r.seq, i.properties, i.form, i.body, o.form, o.body FROM requests r \
+    const FIND: &str = "SELECT r.seq, i.properties, i.made_at, i.form, i.body, o.made_at, o.form, o.body FROM requests r \
          JOIN payloads i ON i.id = r.received LEFT JOIN payloads o ON o.id = r.outgoing \
          WHERE r.id = ?1";
     const REPLIES: &str = "SELECT p.seq, p.message, p.outcome, p.state, p.made_at_ms, \
-         p.delivered_at_ms, b.form, b.body FROM replies p JOIN payloads b ON b.id = p.payload \
+         p.delivered_at_ms, b.made_at, b.form, b.body FROM replies p JOIN payloads b ON b.id = p.payload \
          WHERE p.request = ?1 ORDER BY p.number";
     let mut statement = connection.prepare_cached(FIND)?;
     let mut found = statement.query([id.as_uuid().as_bytes()])?;
@@ -165,8 +165,8 @@ pub(super) fn request_messages(
     let seq: i64 = row.get(0)?;
     let received = arrival(row, 1)?;
     let mut unpacker = Unpacker::default();
-    let has_location = row.get_ref(4)? != ValueRef::Null;
-    let location = has_location.then(|| unpacker.read(row, 4)).transpose()?;
+    let has_location = row.get_ref(7)? != ValueRef::Null;
+    let location = has_location.then(|| unpacker.read_made(row, 5)).transpose()?;
     let mut statement = connection.prepare_cached(REPLIES)?;
     let mut found = statement.query([seq])?;
     let mut replies = Vec::new();
@@ -188,7 +188,7 @@ pub(super) fn request_messages(
     Ok(Some(RequestMessages { received, location, replies }))
 }
 
-/// Reads a message from the columns properties, form, body.
+/// Reads a message from the columns properties, made_at, form, body.
 pub(super) fn arrival(row: &SqlRow<'_>, at: usize) -> Result<Arrival> {
     let properties = match row.get_ref(at)?.as_str_or_null().map_err(rusqlite::Error::from)? {
         None => crate::bridge::Properties::default(),

@@ -1,6 +1,7 @@
 //! The writer at work: one transaction after the other, and the rows that it reads and writes,
 //! whatever moves them.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
@@ -306,6 +307,14 @@ impl<'c> Work<'c> {
         Ok(())
     }
 
+    /// Keeps what was made of a message once more, after its mapping was mended.
+    pub(super) fn keep_made(&self, made: &[u8]) -> Result<i64> {
+        const ADD: &str = "INSERT INTO payloads (made_at, form, body) VALUES (0, ?1, ?2)";
+        let mut packer = self.packer.borrow_mut();
+        let packed = packer.pack(made)?;
+        Ok(self.statement(ADD)?.insert(params![packed.form, &*packed.body])?)
+    }
+
     pub(super) fn keep_bytes(&self, body: &[u8]) -> Result<i64> {
         const ADD: &str = "INSERT INTO payloads (form, body) VALUES (?1, ?2)";
         let mut packer = self.packer.borrow_mut();
@@ -313,12 +322,20 @@ impl<'c> Work<'c> {
         Ok(self.statement(ADD)?.insert(params![packed.form, &*packed.body])?)
     }
 
-    pub(super) fn keep_arrival(&self, arrival: &Arrival) -> Result<i64> {
-        const ADD: &str = "INSERT INTO payloads (properties, form, body) VALUES (?1, ?2, ?3)";
+    /// Keeps a message as it came, and what was made of it.
+    pub(super) fn keep_arrival(&self, arrival: &Arrival, made: Option<&[u8]>) -> Result<i64> {
+        const ADD: &str =
+            "INSERT INTO payloads (properties, made_at, form, body) VALUES (?1, ?2, ?3, ?4)";
         let properties = rows::json(&arrival.properties)?;
         let mut packer = self.packer.borrow_mut();
-        let packed = packer.pack(&arrival.payload)?;
-        Ok(self.statement(ADD)?.insert(params![properties, packed.form, &*packed.body])?)
+        let whole = match made {
+            Some(made) => Cow::Owned([&arrival.payload[..], made].concat()),
+            None => Cow::Borrowed(&arrival.payload[..]),
+        };
+        let packed = packer.pack(&whole)?;
+        let made_at = made.map(|_| u32::try_from(arrival.payload.len()).unwrap_or(u32::MAX));
+        let kept = params![properties, made_at, packed.form, &*packed.body];
+        Ok(self.statement(ADD)?.insert(kept)?)
     }
 }
 
