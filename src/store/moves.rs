@@ -296,26 +296,37 @@ fn outdated(row: &Row, with: With<'_>) -> bool {
     }
 }
 
-/// The one log event of a change of state.
+/// The one log event of a change of state. What goes as it should is told at the level of debug: a
+/// busy bridge would write gigabytes of it a day, and the timeline has it all.
 pub(super) fn log(row: &Row, failure: Option<&Failure>) {
-    let sync_request = row.sync_request.as_ref().map(tracing::field::display);
-    let service_point = row.service_point.as_ref().map(tracing::field::display);
-    if let (State::Parked, Some(failure)) = (&row.state, failure) {
-        tracing::warn!(
-            request.id = %row.id,
-            sync_request.id = sync_request,
-            service_point.id = service_point,
+    macro_rules! tell {
+        ($level:ident, $($more:tt)+) => {
+            tracing::$level!(
+                request.id = %row.id,
+                sync_request.id = row.sync_request.as_ref().map(tracing::field::display),
+                service_point.id = row.service_point.as_ref().map(tracing::field::display),
+                $($more)+
+            )
+        };
+    }
+    let state = row.state.as_str();
+    match (&row.state, failure) {
+        (State::Parked, Some(failure)) => tell!(
+            warn,
             error.id = row.error.map(|id| tracing::field::display(ErrorId(id))),
             failure.code = failure.code.as_str(),
             "request is parked"
-        );
-    } else {
-        tracing::info!(
-            request.id = %row.id,
-            sync_request.id = sync_request,
-            service_point.id = service_point,
-            "request is {}",
-            rows::STATES[usize::from(rows::state_code(&row.state))]
-        );
+        ),
+        (State::Waiting | State::Pending { .. } | State::Published { .. } | State::Applied, _) => {
+            tell!(debug, "request is {state}");
+        }
+        (
+            State::Overdue
+            | State::Rejected
+            | State::Parked
+            | State::Superseded { .. }
+            | State::Discarded,
+            _,
+        ) => tell!(info, "request is {state}"),
     }
 }

@@ -25,6 +25,9 @@ pub(super) const DICTIONARY_1: &[u8] = include_bytes!("dictionary-1.xml");
 /// four bytes in a hundred more.
 const LEVEL: i32 = -1;
 
+/// The least that is worth it: to pack a short answer or reply costs more than to write it.
+const PACKED_MIN: usize = 512;
+
 /// The most that a payload can have unpacked, against a length that is no length.
 const BYTES_MAX: usize = 256 << 20;
 
@@ -51,6 +54,9 @@ impl Packer {
 
     /// Packs a payload, if that makes it smaller.
     pub(super) fn pack<'a>(&mut self, body: &'a [u8]) -> Result<Packed<'a>> {
+        if body.len() < PACKED_MIN {
+            return Ok(Packed { form: PLAIN, body: body.into() });
+        }
         let packed =
             self.0.compress(body).map_err(|source| failed("compress a payload", source))?;
         Ok(if packed.len() < body.len() {
@@ -61,7 +67,7 @@ impl Packer {
     }
 }
 
-/// Unpacks payloads, from the columns made_at, form, body. It takes a while to make, so one is kept
+/// Unpacks payloads, from the columns `made_at`, form, body. It takes a while to make, so one is kept
 /// where many are read.
 #[derive(Default)]
 pub(super) struct Unpacker(Option<Decompressor<'static>>);
@@ -135,8 +141,7 @@ mod tests {
     }
 
     fn round_trip(body: &[u8]) -> (u8, Vec<u8>) {
-        let mut packer = Packer::new().unwrap();
-        let packed = packer.pack(body).unwrap();
+        let packed = Packer::new().unwrap().pack(body).unwrap();
         let connection = rusqlite::Connection::open_in_memory().unwrap();
         let unpacked = connection
             .query_row("SELECT NULL, ?1, ?2", (packed.form, &packed.body[..]), |row| {
@@ -161,8 +166,7 @@ mod tests {
 
     #[test]
     fn a_spoilt_payload_is_told() {
-        let mut packer = Packer::new().unwrap();
-        let packed = packer.pack(DICTIONARY_1).unwrap().body.into_owned();
+        let packed = Packer::new().unwrap().pack(DICTIONARY_1).unwrap().body.into_owned();
         let mut unpacker = Unpacker::default();
         let mut told = 0;
         for at in 0..packed.len() {
@@ -171,7 +175,7 @@ mod tests {
             match unpacker.unpack(&spoilt) {
                 Err(_) => told += 1,
                 // A bit or two of the header say nothing.
-                Ok(unpacked) => assert_eq!(unpacked, DICTIONARY_1, "byte {at}"),
+                Ok(bytes) => assert_eq!(bytes, DICTIONARY_1, "byte {at}"),
             }
         }
         assert!(told + 2 >= packed.len(), "{told} of {}", packed.len());

@@ -188,7 +188,7 @@ pub(super) fn request_messages(
     Ok(Some(RequestMessages { received, location, replies }))
 }
 
-/// Reads a message from the columns properties, made_at, form, body.
+/// Reads a message from the columns properties, `made_at`, form, body.
 pub(super) fn arrival(row: &SqlRow<'_>, at: usize) -> Result<Arrival> {
     let properties = match row.get_ref(at)?.as_str_or_null().map_err(rusqlite::Error::from)? {
         None => crate::bridge::Properties::default(),

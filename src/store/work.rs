@@ -310,16 +310,14 @@ impl<'c> Work<'c> {
     /// Keeps what was made of a message once more, after its mapping was mended.
     pub(super) fn keep_made(&self, made: &[u8]) -> Result<i64> {
         const ADD: &str = "INSERT INTO payloads (made_at, form, body) VALUES (0, ?1, ?2)";
-        let mut packer = self.packer.borrow_mut();
-        let packed = packer.pack(made)?;
-        Ok(self.statement(ADD)?.insert(params![packed.form, &*packed.body])?)
+        let kept = self.packer.borrow_mut().pack(made)?;
+        Ok(self.statement(ADD)?.insert(params![kept.form, &*kept.body])?)
     }
 
     pub(super) fn keep_bytes(&self, body: &[u8]) -> Result<i64> {
         const ADD: &str = "INSERT INTO payloads (form, body) VALUES (?1, ?2)";
-        let mut packer = self.packer.borrow_mut();
-        let packed = packer.pack(body)?;
-        Ok(self.statement(ADD)?.insert(params![packed.form, &*packed.body])?)
+        let kept = self.packer.borrow_mut().pack(body)?;
+        Ok(self.statement(ADD)?.insert(params![kept.form, &*kept.body])?)
     }
 
     /// Keeps a message as it came, and what was made of it.
@@ -327,15 +325,14 @@ impl<'c> Work<'c> {
         const ADD: &str =
             "INSERT INTO payloads (properties, made_at, form, body) VALUES (?1, ?2, ?3, ?4)";
         let properties = rows::json(&arrival.properties)?;
-        let mut packer = self.packer.borrow_mut();
         let whole = match made {
             Some(made) => Cow::Owned([&arrival.payload[..], made].concat()),
             None => Cow::Borrowed(&arrival.payload[..]),
         };
-        let packed = packer.pack(&whole)?;
+        let kept = self.packer.borrow_mut().pack(&whole)?;
         let made_at = made.map(|_| u32::try_from(arrival.payload.len()).unwrap_or(u32::MAX));
-        let kept = params![properties, made_at, packed.form, &*packed.body];
-        Ok(self.statement(ADD)?.insert(kept)?)
+        let columns = params![properties, made_at, kept.form, &*kept.body];
+        Ok(self.statement(ADD)?.insert(columns)?)
     }
 }
 
