@@ -1,9 +1,10 @@
-//! What the tests and the commands of the developer tool share.
+//! What the tests, the benchmark and the commands of the developer tool share.
 //!
-//! [`broker`] runs private RabbitMQ nodes. The commands themselves belong to the binary
-//! (`src/main.rs` and a file each).
+//! [`broker`] runs private RabbitMQ nodes, [`measure`] has what a benchmark measures with. The
+//! commands themselves belong to the binary (`src/main.rs` and a file each).
 
 pub mod broker;
 mod error;
+pub mod measure;
 
 pub use error::{Error, Result};

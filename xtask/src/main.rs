@@ -24,7 +24,7 @@ usage: cargo xtask COMMAND [ARGS]
   test [--amqp-url URL] [ARGS]     runs every test; ARGS go to cargo test
   check                            format, lints, documentation, dependencies, spelling
   ci                               check, then test
-  bench [--requests N] [ARGS]      times the demo on a broker of its own
+  bench [SCENARIO…] [ARGS]         measures the bridge on a broker of its own; --help tells more
   node [--management] [--shovel] [-- PROGRAM ARGS]
                                    runs a private RabbitMQ until its input or the program ends
 
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         "test" => test::command(args),
         "check" => check::command(&args),
         "ci" => ci::command(&args),
-        "bench" => bench::command(args),
+        "bench" => bench::command(&args),
         "node" => node::command(args),
         "setup" => setup::command(args),
         "" | "help" | "-h" | "--help" => {

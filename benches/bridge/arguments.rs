@@ -1,0 +1,57 @@
+//! What is measured, how often, and where the figures go.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// The benchmark of tieline: what it does beside what the same broker does without it.
+#[derive(Parser, Debug)]
+#[command(name = "cargo xtask bench")]
+pub(crate) struct Arguments {
+    /// What to measure; everything without one.
+    #[arg(value_enum)]
+    pub(crate) scenarios: Vec<Scenario>,
+    /// How many rounds; in each, everything that is compared has its turn.
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    pub(crate) pairs: usize,
+    /// How many requests each turn has.
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub(crate) requests: u64,
+    /// A directory for the figures (JSON), the tables (Markdown) and the charts (SVG).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// The binary under measurement.
+    #[arg(long, value_name = "PATH", default_value = env!("CARGO_BIN_EXE_tieline"))]
+    pub(crate) binary: PathBuf,
+    /// A setting of the bridge, for example amqp.prefetch=1000; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) settings: Vec<(String, String)>,
+    /// Given by `cargo bench`; means nothing here.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Scenario {
+    /// From the request queue to the location queue, beside shovels.
+    RequestLeg,
+}
+
+impl Arguments {
+    /// What to measure, in the order it is told.
+    pub(crate) fn scenarios(&self) -> Vec<Scenario> {
+        if self.scenarios.is_empty() {
+            Scenario::value_variants().to_vec()
+        } else {
+            self.scenarios.clone()
+        }
+    }
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("expected NAME=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,53 @@
+//! The benchmark: what the bridge does, beside what the same broker does without it.
+//!
+//! `cargo xtask bench` builds everything and runs it; `docs/performance.md` says what is measured
+//! and how. Whatever is compared takes turns within a round, and a ratio is made within its round:
+//! the machine differs more between rounds than the programs do.
+//!
+//! Read [`site`] (where), [`load`] (what goes in), [`wire`] (how the yardsticks talk to the
+//! broker), then a scenario: [`request_leg`].
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+mod arguments;
+mod load;
+mod machine;
+mod program;
+mod report;
+mod request_leg;
+mod shovel;
+mod site;
+mod wire;
+
+use clap::Parser as _;
+use tokio::runtime::Builder;
+
+use crate::arguments::{Arguments, Scenario};
+use crate::site::Site;
+
+/// A result whose error is a text for the person at the terminal.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(measure(&arguments))
+}
+
+async fn measure(arguments: &Arguments) -> Result<()> {
+    let site = Site::open(arguments).await?;
+    let facts = machine::facts(&site);
+    for (name, value) in &facts {
+        println!("{name}: {value}");
+    }
+    for scenario in arguments.scenarios() {
+        let outcome = match scenario {
+            Scenario::RequestLeg => request_leg::run(&site, arguments).await?,
+        };
+        println!("\n{}", outcome.markdown());
+        if let Some(dir) = &arguments.out {
+            outcome.write(dir, &facts)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! The request leg: requests that wait on the request queue become asset locations on the location
+//! queue. Beside it two shovels move the same messages between the same queues and do no more.
+//!
+//! The rate is taken alike for all: from the first sighting of a message on the location queue to
+//! the last, so that no program's start is in it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tokio::time::{MissedTickBehavior, interval};
+use xtask::measure::Series;
+
+use crate::Result;
+use crate::arguments::Arguments;
+use crate::load::Load;
+use crate::program::Program;
+use crate::report::{Outcome, chart};
+use crate::shovel::{self, Way};
+use crate::site::{Site, queue, rests, store};
+use crate::wire::Wire;
+
+/// How often the depth of the location queue is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// How long a message may take, so that a run ends however slow it is.
+const WAIT_PER_MESSAGE_MAX: Duration = Duration::from_millis(10);
+
+/// How long a run may take besides.
+const WAIT_MAX: Duration = Duration::from_mins(1);
+
+/// What one turn of the bridge showed.
+struct BridgeTurn {
+    rate: f64,
+    processor_us: f64,
+    broker_us: f64,
+    memory_mib: f64,
+    store_bytes: f64,
+    written_bytes: f64,
+}
+
+/// What one turn of a shovel showed.
+struct ShovelTurn {
+    rate: f64,
+    broker_us: f64,
+}
+
+/// Measures.
+pub(crate) async fn run(site: &Site, arguments: &Arguments) -> Result<Outcome> {
+    let load = Load::good(arguments.requests);
+    let wire = Wire::connect(&site.url()).await?;
+    let (mut bridge, mut network, mut direct) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 1..=arguments.pairs {
+        bridge.push(bridge_turn(site, &wire, &load).await?);
+        network.push(shovel_turn(site, &wire, &load, Way::Network).await?);
+        direct.push(shovel_turn(site, &wire, &load, Way::Direct).await?);
+        if let (Some(a), Some(b), Some(c)) = (bridge.last(), network.last(), direct.last()) {
+            println!(
+                "request-leg {round}/{}: bridge {:.0}/s {:.0} us, network shovel {:.0}/s, direct \
+                 shovel {:.0}/s",
+                arguments.pairs, a.rate, a.processor_us, b.rate, c.rate
+            );
+        }
+    }
+    site.clear(&wire).await?;
+    wire.close().await?;
+    Ok(outcome(&load, &bridge, &network, &direct))
+}
+
+async fn bridge_turn(site: &Site, wire: &Wire, load: &Load) -> Result<BridgeTurn> {
+    prepare(site, wire, load).await?;
+    let room = site.room()?;
+    let broker_before = site.broker_processor()?;
+    let mut bridge = site.start_bridge(&room)?;
+    let rate = rate(wire, load.number(), || bridge.check()).await?;
+    rests(bridge.pid()).await?;
+    site.broker_rests().await?;
+    let usage = bridge.usage()?;
+    let broker = site.broker_processor()?.saturating_sub(broker_before);
+    Program::stop(bridge).await?;
+    let each = |total: f64| total / count(load.number());
+    Ok(BridgeTurn {
+        rate,
+        processor_us: each(micros(usage.processor)),
+        broker_us: each(micros(broker)),
+        memory_mib: count(usage.memory_kib) / 1024.0,
+        store_bytes: each(count(size(&store(&room)))),
+        written_bytes: each(count(usage.written_bytes)),
+    })
+}
+
+async fn shovel_turn(site: &Site, wire: &Wire, load: &Load, way: Way) -> Result<ShovelTurn> {
+    prepare(site, wire, load).await?;
+    let broker_before = site.broker_processor()?;
+    shovel::start(site.node(), way)?;
+    let rate = rate(wire, load.number(), || Ok(())).await?;
+    site.broker_rests().await?;
+    let broker = site.broker_processor()?.saturating_sub(broker_before);
+    shovel::stop(site.node())?;
+    Ok(ShovelTurn { rate, broker_us: micros(broker) / count(load.number()) })
+}
+
+async fn prepare(site: &Site, wire: &Wire, load: &Load) -> Result<()> {
+    site.clear(wire).await?;
+    load.fill(wire).await?;
+    site.broker_rests().await
+}
+
+/// Watches the location queue until it holds everything; messages a second.
+async fn rate(wire: &Wire, number: u64, mut check: impl FnMut() -> Result<()>) -> Result<f64> {
+    let begun = Instant::now();
+    let wait_max = WAIT_MAX + WAIT_PER_MESSAGE_MAX.mul_f64(count(number));
+    let mut first = None;
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let depth = wire.depth(queue::LOCATION).await?;
+        let now = Instant::now();
+        if depth >= number {
+            let (since, before) = first.unwrap_or((begun, 0));
+            return Ok(count(depth - before) / (now - since).as_secs_f64());
+        }
+        if depth > 0 && first.is_none() {
+            first = Some((now, depth));
+        }
+        if begun.elapsed() > wait_max {
+            return Err(format!("found {depth} of {number} messages after {wait_max:?}").into());
+        }
+        check()?;
+    }
+}
+
+fn outcome(
+    load: &Load,
+    bridge: &[BridgeTurn],
+    network: &[ShovelTurn],
+    direct: &[ShovelTurn],
+) -> Outcome {
+    let of_bridge = |name: &str, unit: &str, value: fn(&BridgeTurn) -> f64| {
+        Series::new(name, unit).with(bridge.iter().map(value))
+    };
+    let rate = of_bridge("bridge", "msg/s", |turn| turn.rate);
+    let by_network = Series::new("network shovel", "msg/s").with(network.iter().map(|it| it.rate));
+    let by_direct = Series::new("direct shovel", "msg/s").with(direct.iter().map(|it| it.rate));
+    let own = of_bridge("processor, bridge", "µs/msg", |turn| turn.processor_us);
+    let broker = of_bridge("processor, broker beside the bridge", "µs/msg", |it| it.broker_us);
+    let costs = |name: &str, turns: &[ShovelTurn]| {
+        Series::new(name, "µs/msg").with(turns.iter().map(|turn| turn.broker_us))
+    };
+    let all = own.values.iter().zip(&broker.values).map(|(own, broker)| own + broker);
+    let all = Series::new("processor, bridge and broker", "µs/msg").with(all);
+    let network_cost = costs("processor, broker with network shovel", network);
+    let direct_cost = costs("processor, broker with direct shovel", direct);
+    let charts = vec![
+        chart("request-leg-rate", "Request leg: rate", &[&rate, &by_network, &by_direct]),
+        chart(
+            "request-leg-processor",
+            "Request leg: processor time, program and broker",
+            &[&all, &network_cost, &direct_cost],
+        ),
+    ];
+    let series = vec![
+        rate.over(&by_network, "rate, bridge / network shovel"),
+        rate.over(&by_direct, "rate, bridge / direct shovel"),
+        own.over(&broker, "processor, bridge / broker"),
+        all.over(&network_cost, "processor, bridge and broker / network shovel"),
+        of_bridge("memory of the bridge, peak", "MiB", |turn| turn.memory_mib),
+        of_bridge("store after the end", "bytes/msg", |turn| turn.store_bytes),
+        of_bridge("written to disk by the bridge", "bytes/msg", |turn| turn.written_bytes),
+        rate,
+        by_network,
+        by_direct,
+        own,
+        broker,
+        all,
+        network_cost,
+        direct_cost,
+    ];
+    Outcome {
+        scenario: "request-leg",
+        about: format!(
+            "{} requests of {:.0} bytes on average wait on the request queue",
+            load.number(),
+            load.bytes_mean()
+        ),
+        series,
+        charts,
+    }
+}
+
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts and sizes far below 2^53")]
+fn count(number: u64) -> f64 {
+    number as f64
+}
