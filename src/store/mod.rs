@@ -6,8 +6,9 @@
 //! `moves.rs`, so that the invariants hold by construction.
 //!
 //! Read in this order: `migrations/sqlite` (the tables), `sqlite.rs` (the store as others see it),
-//! `writer.rs` (group commit), `work.rs` and `moves.rs` (a transaction), then one file per port
-//! method: `intake.rs`, `outbox.rs`, `answers.rs`, `desk.rs`, `orders.rs`, `views.rs`.
+//! `writer.rs` (group commit), `work.rs` and `moves.rs` (a transaction), `leases.rs` (what is out),
+//! `payload.rs` (how bytes are kept), then one file per port method: `intake.rs`, `outbox.rs`,
+//! `answers.rs`, `desk.rs`, `orders.rs`, `views.rs`.
 
 mod answers;
 mod desk;
