@@ -2,18 +2,25 @@
 //! message id stands for one content.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use xtask::broker::Node;
 
 use crate::support::{
-    Gate, Message, Reader, Site, has_rabbitmq, properties, queue, request, until,
+    Client, Gate, Message, Reader, Site, has_rabbitmq, properties, queue, request, until,
 };
 
 /// How many requests are under way while things end.
 const COUNT: usize = 2000;
 
 fn requests(count: usize) -> Vec<Vec<u8>> {
-    (0..count).map(|n| request(&format!("S{n}"), &format!("P{n}")).bytes()).collect()
+    requests_from(0, count)
+}
+
+fn requests_from(first: usize, count: usize) -> Vec<Vec<u8>> {
+    let numbers = first..first + count;
+    numbers.map(|n| request(&format!("S{n}"), &format!("P{n}")).bytes()).collect()
 }
 
 /// Fails unless each of so many sync requests has one positive reply, sent once or sent again
@@ -89,17 +96,35 @@ fn a_broker_that_blocks_publishers_and_is_killed_under_load_loses_nothing() {
     let bridge = site.start();
     let locations = Reader::of_locations(&url);
     let replies = Reader::of_replies(&url);
-    site.client.publish_all(queue::REQUEST, &requests(COUNT));
-    until("some replies", || (replies.count() >= COUNT / 8).then_some(()));
-    // Out of memory: the broker takes no more from anybody who publishes.
-    node.ctl(&["set_vm_memory_high_watermark", "0.00001"]).unwrap();
-    bridge.logs("paused");
-    node.ctl(&["set_vm_memory_high_watermark", "0.4"]).unwrap();
-    until("more replies", || (replies.count() >= COUNT / 2).then_some(()));
+    let paused = AtomicBool::new(false);
+    let sent = thread::scope(|scope| {
+        // Billing goes on for as long as the bridge does. While the broker takes nothing it is
+        // stuck, and goes on afterwards.
+        let (client, paused) = (Client::connect(&url), &paused);
+        let billing = scope.spawn(move || {
+            let mut sent = 0;
+            while !paused.load(Ordering::Relaxed) {
+                client.publish_all(queue::REQUEST, &requests_from(sent, 100));
+                sent += 100;
+            }
+            sent
+        });
+        until("some replies", || (replies.count() > 0).then_some(()));
+        // Out of memory: the broker takes no more from anybody who publishes.
+        node.ctl(&["set_vm_memory_high_watermark", "0.00001"]).unwrap();
+        bridge.logs("paused");
+        paused.store(true, Ordering::Relaxed);
+        node.ctl(&["set_vm_memory_high_watermark", "0.4"]).unwrap();
+        billing.join().unwrap()
+    });
+    until("all replies", || (replies.count() >= sent).then_some(()));
+    site.client.publish_all(queue::REQUEST, &requests_from(sent, COUNT));
+    until("some more replies", || (replies.count() >= sent + COUNT / 8).then_some(()));
     node.kill().unwrap();
     node.restart().unwrap();
-    assert_each_settled_once(&replies.until_about(COUNT), COUNT);
-    assert_resends_are_equal(&locations.taken(), COUNT);
+    let count = sent + COUNT;
+    assert_each_settled_once(&replies.until_about(count), count);
+    assert_resends_are_equal(&locations.taken(), count);
     assert!(site.errors().is_empty(), "an outage is nobody's failure");
     assert_eq!(bridge.stop().code, Some(0));
 }
