@@ -36,6 +36,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Scenario {
     /// From the request queue to the location queue, beside shovels.
     RequestLeg,
+    /// Request, location, answer, reply, beside a program that passes messages through.
+    Round,
 }
 
 impl Arguments {

@@ -45,6 +45,11 @@ impl Load {
         self.requests.len() as u64
     }
 
+    /// The requests, in their order.
+    pub(crate) fn requests(&self) -> &[Request] {
+        &self.requests
+    }
+
     /// The mean size of a request.
     #[expect(clippy::cast_precision_loss, reason = "sizes in memory")]
     pub(crate) fn bytes_mean(&self) -> f64 {

@@ -5,16 +5,21 @@
 //! the machine differs more between rounds than the programs do.
 //!
 //! Read [`site`] (where), [`load`] (what goes in), [`wire`] (how the yardsticks talk to the
-//! broker), then a scenario: [`request_leg`].
+//! broker), then a scenario: [`request_leg`], [`round`].
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 mod arguments;
+mod figures;
 mod load;
 mod machine;
+mod outside;
+mod pass_through;
 mod program;
+mod relay;
 mod report;
 mod request_leg;
+mod round;
 mod shovel;
 mod site;
 mod wire;
@@ -29,9 +34,14 @@ use crate::site::Site;
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> Result<()> {
-    let arguments = Arguments::parse();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(measure(&arguments))
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.split_first() {
+        Some((word, rest)) if word == pass_through::NAME => {
+            runtime.block_on(pass_through::run(rest))
+        }
+        Some(_) | None => runtime.block_on(measure(&Arguments::parse())),
+    }
 }
 
 async fn measure(arguments: &Arguments) -> Result<()> {
@@ -43,6 +53,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     for scenario in arguments.scenarios() {
         let outcome = match scenario {
             Scenario::RequestLeg => request_leg::run(&site, arguments).await?,
+            Scenario::Round => round::run(&site, arguments).await?,
         };
         println!("\n{}", outcome.markdown());
         if let Some(dir) = &arguments.out {

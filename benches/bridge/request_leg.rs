@@ -4,7 +4,6 @@
 //! The rate is taken alike for all: from the first sighting of a message on the location queue to
 //! the last, so that no program's start is in it.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -12,6 +11,7 @@ use xtask::measure::Series;
 
 use crate::Result;
 use crate::arguments::Arguments;
+use crate::figures::{count, mebibytes, micros, series, size};
 use crate::load::Load;
 use crate::program::Program;
 use crate::report::{Outcome, chart};
@@ -67,7 +67,7 @@ pub(crate) async fn run(site: &Site, arguments: &Arguments) -> Result<Outcome> {
 }
 
 async fn bridge_turn(site: &Site, wire: &Wire, load: &Load) -> Result<BridgeTurn> {
-    prepare(site, wire, load).await?;
+    site.fill(wire, load).await?;
     let room = site.room()?;
     let broker_before = site.broker_processor()?;
     let mut bridge = site.start_bridge(&room)?;
@@ -82,14 +82,14 @@ async fn bridge_turn(site: &Site, wire: &Wire, load: &Load) -> Result<BridgeTurn
         rate,
         processor_us: each(micros(usage.processor)),
         broker_us: each(micros(broker)),
-        memory_mib: count(usage.memory_kib) / 1024.0,
-        store_bytes: each(count(size(&store(&room)))),
+        memory_mib: mebibytes(usage.memory_kib),
+        store_bytes: each(size(&store(&room))),
         written_bytes: each(count(usage.written_bytes)),
     })
 }
 
 async fn shovel_turn(site: &Site, wire: &Wire, load: &Load, way: Way) -> Result<ShovelTurn> {
-    prepare(site, wire, load).await?;
+    site.fill(wire, load).await?;
     let broker_before = site.broker_processor()?;
     shovel::start(site.node(), way)?;
     let rate = rate(wire, load.number(), || Ok(())).await?;
@@ -97,12 +97,6 @@ async fn shovel_turn(site: &Site, wire: &Wire, load: &Load, way: Way) -> Result<
     let broker = site.broker_processor()?.saturating_sub(broker_before);
     shovel::stop(site.node())?;
     Ok(ShovelTurn { rate, broker_us: micros(broker) / count(load.number()) })
-}
-
-async fn prepare(site: &Site, wire: &Wire, load: &Load) -> Result<()> {
-    site.clear(wire).await?;
-    load.fill(wire).await?;
-    site.broker_rests().await
 }
 
 /// Watches the location queue until it holds everything; messages a second.
@@ -136,21 +130,17 @@ fn outcome(
     network: &[ShovelTurn],
     direct: &[ShovelTurn],
 ) -> Outcome {
-    let of_bridge = |name: &str, unit: &str, value: fn(&BridgeTurn) -> f64| {
-        Series::new(name, unit).with(bridge.iter().map(value))
-    };
-    let rate = of_bridge("bridge", "msg/s", |turn| turn.rate);
-    let by_network = Series::new("network shovel", "msg/s").with(network.iter().map(|it| it.rate));
-    let by_direct = Series::new("direct shovel", "msg/s").with(direct.iter().map(|it| it.rate));
-    let own = of_bridge("processor, bridge", "µs/msg", |turn| turn.processor_us);
-    let broker = of_bridge("processor, broker beside the bridge", "µs/msg", |it| it.broker_us);
-    let costs = |name: &str, turns: &[ShovelTurn]| {
-        Series::new(name, "µs/msg").with(turns.iter().map(|turn| turn.broker_us))
-    };
+    let rate = series(bridge, "bridge", "msg/s", |turn| turn.rate);
+    let by_network = series(network, "network shovel", "msg/s", |turn| turn.rate);
+    let by_direct = series(direct, "direct shovel", "msg/s", |turn| turn.rate);
+    let own = series(bridge, "processor, bridge", "µs/msg", |turn| turn.processor_us);
+    let broker =
+        series(bridge, "processor, broker beside the bridge", "µs/msg", |turn| turn.broker_us);
     let all = own.values.iter().zip(&broker.values).map(|(own, broker)| own + broker);
     let all = Series::new("processor, bridge and broker", "µs/msg").with(all);
-    let network_cost = costs("processor, broker with network shovel", network);
-    let direct_cost = costs("processor, broker with direct shovel", direct);
+    let costs = |turns: &[ShovelTurn], name| series(turns, name, "µs/msg", |it| it.broker_us);
+    let network_cost = costs(network, "processor, broker with network shovel");
+    let direct_cost = costs(direct, "processor, broker with direct shovel");
     let charts = vec![
         chart("request-leg-rate", "Request leg: rate", &[&rate, &by_network, &by_direct]),
         chart(
@@ -164,9 +154,9 @@ fn outcome(
         rate.over(&by_direct, "rate, bridge / direct shovel"),
         own.over(&broker, "processor, bridge / broker"),
         all.over(&network_cost, "processor, bridge and broker / network shovel"),
-        of_bridge("memory of the bridge, peak", "MiB", |turn| turn.memory_mib),
-        of_bridge("store after the end", "bytes/msg", |turn| turn.store_bytes),
-        of_bridge("written to disk by the bridge", "bytes/msg", |turn| turn.written_bytes),
+        series(bridge, "memory of the bridge, peak", "MiB", |turn| turn.memory_mib),
+        series(bridge, "store after the end", "bytes/msg", |turn| turn.store_bytes),
+        series(bridge, "written to disk by the bridge", "bytes/msg", |turn| turn.written_bytes),
         rate,
         by_network,
         by_direct,
@@ -186,17 +176,4 @@ fn outcome(
         series,
         charts,
     }
-}
-
-fn size(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
-}
-
-fn micros(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e6
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts and sizes far below 2^53")]
-fn count(number: u64) -> f64 {
-    number as f64
 }

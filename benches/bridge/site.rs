@@ -15,6 +15,7 @@ use xtask::measure::Usage;
 
 use crate::Result;
 use crate::arguments::Arguments;
+use crate::load::Load;
 use crate::program::Program;
 use crate::wire::Wire;
 
@@ -26,6 +27,9 @@ const REST_SHARE_MAX: f64 = 0.1;
 
 /// How long a process may take to come to rest. One that does not is measured as it is.
 const REST_WAIT_MAX: Duration = Duration::from_secs(15);
+
+/// How often the queues are emptied before it is given up.
+const CLEAR_TRIES_MAX: usize = 5;
 
 /// The names of the queues, as the built-in topology has them.
 pub(crate) mod queue {
@@ -51,6 +55,9 @@ pub(crate) struct Site {
 impl Site {
     /// Starts a broker, makes the queues and waits until the broker rests.
     pub(crate) async fn open(arguments: &Arguments) -> Result<Self> {
+        let named = arguments.binary.display();
+        let binary =
+            arguments.binary.canonicalize().map_err(|error| format!("{named}: {error}"))?;
         // The collector of statistics would be a part of the broker's cost.
         let options = Options::new()
             .management()
@@ -62,7 +69,7 @@ impl Site {
         let site = Self {
             node,
             dir: TempDir::with_prefix("tieline-bench-")?,
-            binary: arguments.binary.clone(),
+            binary,
             settings: arguments.settings.clone(),
         };
         site.broker_rests().await?;
@@ -115,10 +122,30 @@ impl Site {
     }
 
     /// Empties every queue and waits until the broker rests.
+    ///
+    /// Once is not enough: what a program that has ended had not settled comes back a little later.
     pub(crate) async fn clear(&self, wire: &Wire) -> Result<()> {
-        for name in queue::ALL {
-            wire.purge(name).await?;
+        for _ in 0..CLEAR_TRIES_MAX {
+            for name in queue::ALL {
+                wire.purge(name).await?;
+            }
+            self.broker_rests().await?;
+            let mut left = 0;
+            for name in queue::ALL {
+                left += wire.depth(name).await?;
+            }
+            if left == 0 {
+                return Ok(());
+            }
         }
+        Err("the queues do not stay empty".into())
+    }
+
+    /// Empties every queue, puts the requests on the request queue, and waits until the broker
+    /// rests.
+    pub(crate) async fn fill(&self, wire: &Wire, load: &Load) -> Result<()> {
+        self.clear(wire).await?;
+        load.fill(wire).await?;
         self.broker_rests().await
     }
 

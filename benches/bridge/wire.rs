@@ -10,11 +10,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::message::Delivery;
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions,
 };
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
 
 use crate::Result;
 
@@ -55,15 +58,54 @@ impl Wire {
         Ok(())
     }
 
+    /// Consumes a queue.
+    pub(crate) async fn consume(&self, queue: &str) -> Result<Consumer> {
+        self.channel.basic_qos(WINDOW, BasicQosOptions::default()).await?;
+        let options = BasicConsumeOptions::default();
+        Ok(self
+            .channel
+            .basic_consume(queue.into(), "".into(), options, FieldTable::default())
+            .await?)
+    }
+
     /// A way to publish on this connection.
     pub(crate) fn pipeline<T>(&self) -> Pipeline<T> {
         Pipeline { channel: self.channel.clone(), waiting: VecDeque::new() }
+    }
+
+    /// Settles everything that was delivered up to this one.
+    ///
+    /// The first poll queues the frame; that it was written need not be awaited, as the next
+    /// settlement covers it.
+    pub(crate) fn settle_up_to(&self, tag: u64) {
+        let settling = self.channel.basic_ack(tag, BasicAckOptions { multiple: true });
+        drop(settling.now_or_never());
+    }
+
+    /// The same, and waits until it was written.
+    pub(crate) async fn settle_last(&self, tag: u64) -> Result<()> {
+        self.channel.basic_ack(tag, BasicAckOptions { multiple: true }).await?;
+        Ok(())
     }
 
     /// Closes the connection.
     pub(crate) async fn close(self) -> Result<()> {
         self.connection.close(200, "done".into()).await?;
         Ok(())
+    }
+}
+
+/// The next delivery.
+pub(crate) async fn next(consumer: &mut Consumer) -> Result<Delivery> {
+    Ok(consumer.next().await.ok_or("the broker ended the consumer")??)
+}
+
+/// The next delivery, if it is here already.
+pub(crate) fn next_now(consumer: &mut Consumer) -> Result<Option<Delivery>> {
+    match consumer.next().now_or_never() {
+        Some(Some(delivery)) => Ok(Some(delivery?)),
+        Some(None) => Err("the broker ended the consumer".into()),
+        None => Ok(None),
     }
 }
 
@@ -118,6 +160,14 @@ impl<T> Pipeline<T> {
     /// way.
     pub(crate) async fn confirmed(&mut self) -> Result<T> {
         poll_fn(|context| self.poll_front(context)).await
+    }
+
+    /// What was said about the next message, if it is confirmed already.
+    pub(crate) fn confirmed_now(&mut self) -> Result<Option<T>> {
+        match self.poll_front(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => done.map(Some),
+            Poll::Pending => Ok(None),
+        }
     }
 
     fn poll_front(&mut self, context: &mut Context<'_>) -> Poll<Result<T>> {
