@@ -38,6 +38,8 @@ pub(crate) enum Scenario {
     RequestLeg,
     /// Request, location, answer, reply, beside a program that passes messages through.
     Round,
+    /// The translation alone, beside the parser it stands on.
+    Translation,
 }
 
 impl Arguments {

@@ -5,7 +5,8 @@
 //! the machine differs more between rounds than the programs do.
 //!
 //! Read [`site`] (where), [`load`] (what goes in), [`wire`] (how the yardsticks talk to the
-//! broker), then a scenario: [`request_leg`], [`round`].
+//! broker), then a scenario: [`request_leg`], [`round`],
+//! [`translation`].
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -22,6 +23,7 @@ mod request_leg;
 mod round;
 mod shovel;
 mod site;
+mod translation;
 mod wire;
 
 use clap::Parser as _;
@@ -54,6 +56,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         let outcome = match scenario {
             Scenario::RequestLeg => request_leg::run(&site, arguments).await?,
             Scenario::Round => round::run(&site, arguments).await?,
+            Scenario::Translation => translation::run(arguments)?,
         };
         println!("\n{}", outcome.markdown());
         if let Some(dir) = &arguments.out {
