@@ -17,6 +17,12 @@ pub(crate) struct Arguments {
     /// How many requests each turn has.
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     pub(crate) requests: u64,
+    /// How long each load of the latency lasts, in seconds.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) seconds: u64,
+    /// How many requests are parked.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub(crate) parked: u64,
     /// A directory for the figures (JSON), the tables (Markdown) and the charts (SVG).
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -38,6 +44,10 @@ pub(crate) enum Scenario {
     RequestLeg,
     /// Request, location, answer, reply, beside a program that passes messages through.
     Round,
+    /// How long a full round takes at a steady load, beside the hops alone.
+    Latency,
+    /// Many requests parked, looked at, mended and sent again.
+    Parking,
     /// The translation alone, beside the parser it stands on.
     Translation,
 }

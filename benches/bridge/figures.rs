@@ -16,6 +16,11 @@ pub(crate) fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
+/// A time in milliseconds.
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
 /// An amount of memory, given in KiB, in MiB.
 pub(crate) fn mebibytes(kibibytes: u64) -> f64 {
     count(kibibytes) / 1024.0

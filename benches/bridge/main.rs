@@ -6,15 +6,20 @@
 //!
 //! Read [`site`] (where), [`load`] (what goes in), [`wire`] (how the yardsticks talk to the
 //! broker), then a scenario: [`request_leg`], [`round`],
-//! [`translation`].
+//! [`latency`], [`parking`], [`translation`].
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 mod arguments;
+mod contender;
+mod depth;
 mod figures;
+mod latency;
 mod load;
 mod machine;
+mod mappings;
 mod outside;
+mod parking;
 mod pass_through;
 mod program;
 mod relay;
@@ -56,6 +61,8 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         let outcome = match scenario {
             Scenario::RequestLeg => request_leg::run(&site, arguments).await?,
             Scenario::Round => round::run(&site, arguments).await?,
+            Scenario::Latency => latency::run(&site, arguments).await?,
+            Scenario::Parking => parking::run(&site, arguments).await?,
             Scenario::Translation => translation::run(arguments)?,
         };
         println!("\n{}", outcome.markdown());

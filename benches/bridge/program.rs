@@ -52,6 +52,17 @@ impl Program {
         }
     }
 
+    /// Whether it has ended; fails if it has failed.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        match self.child.try_wait()? {
+            None => Ok(false),
+            Some(status) if status.success() => Ok(true),
+            Some(status) => {
+                Err(format!("the program failed: {status}\n{}", self.log_tail()).into())
+            }
+        }
+    }
+
     /// Sends a signal, for example `HUP`.
     pub(crate) fn signal(&self, name: &str) -> Result<()> {
         let pid = self.child.id().to_string();

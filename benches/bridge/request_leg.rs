@@ -1,16 +1,11 @@
 //! The request leg: requests that wait on the request queue become asset locations on the location
 //! queue. Beside it two shovels move the same messages between the same queues and do no more.
-//!
-//! The rate is taken alike for all: from the first sighting of a message on the location queue to
-//! the last, so that no program's start is in it.
 
-use std::time::{Duration, Instant};
-
-use tokio::time::{MissedTickBehavior, interval};
 use xtask::measure::Series;
 
 use crate::Result;
 use crate::arguments::Arguments;
+use crate::depth::watch;
 use crate::figures::{count, mebibytes, micros, series, size};
 use crate::load::Load;
 use crate::program::Program;
@@ -18,15 +13,6 @@ use crate::report::{Outcome, chart};
 use crate::shovel::{self, Way};
 use crate::site::{Site, queue, rests, store};
 use crate::wire::Wire;
-
-/// How often the depth of the location queue is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
-
-/// How long a message may take, so that a run ends however slow it is.
-const WAIT_PER_MESSAGE_MAX: Duration = Duration::from_millis(10);
-
-/// How long a run may take besides.
-const WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// What one turn of the bridge showed.
 struct BridgeTurn {
@@ -71,7 +57,7 @@ async fn bridge_turn(site: &Site, wire: &Wire, load: &Load) -> Result<BridgeTurn
     let room = site.room()?;
     let broker_before = site.broker_processor()?;
     let mut bridge = site.start_bridge(&room)?;
-    let rate = rate(wire, load.number(), || bridge.check()).await?;
+    let rate = watch(wire, queue::LOCATION, load.number(), || bridge.check()).await?.rate;
     rests(bridge.pid()).await?;
     site.broker_rests().await?;
     let usage = bridge.usage()?;
@@ -92,36 +78,11 @@ async fn shovel_turn(site: &Site, wire: &Wire, load: &Load, way: Way) -> Result<
     site.fill(wire, load).await?;
     let broker_before = site.broker_processor()?;
     shovel::start(site.node(), way)?;
-    let rate = rate(wire, load.number(), || Ok(())).await?;
+    let rate = watch(wire, queue::LOCATION, load.number(), || Ok(())).await?.rate;
     site.broker_rests().await?;
     let broker = site.broker_processor()?.saturating_sub(broker_before);
     shovel::stop(site.node())?;
     Ok(ShovelTurn { rate, broker_us: micros(broker) / count(load.number()) })
-}
-
-/// Watches the location queue until it holds everything; messages a second.
-async fn rate(wire: &Wire, number: u64, mut check: impl FnMut() -> Result<()>) -> Result<f64> {
-    let begun = Instant::now();
-    let wait_max = WAIT_MAX + WAIT_PER_MESSAGE_MAX.mul_f64(count(number));
-    let mut first = None;
-    let mut ticks = interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let depth = wire.depth(queue::LOCATION).await?;
-        let now = Instant::now();
-        if depth >= number {
-            let (since, before) = first.unwrap_or((begun, 0));
-            return Ok(count(depth - before) / (now - since).as_secs_f64());
-        }
-        if depth > 0 && first.is_none() {
-            first = Some((now, depth));
-        }
-        if begun.elapsed() > wait_max {
-            return Err(format!("found {depth} of {number} messages after {wait_max:?}").into());
-        }
-        check()?;
-    }
 }
 
 fn outcome(

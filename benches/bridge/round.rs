@@ -11,10 +11,11 @@ use xtask::measure::{Series, Usage};
 
 use crate::Result;
 use crate::arguments::Arguments;
+use crate::contender::Contender;
 use crate::figures::{count, mebibytes, micros, series, size};
 use crate::load::Load;
 use crate::outside::Outside;
-use crate::pass_through::{self, Sizes};
+use crate::pass_through::Sizes;
 use crate::program::Program;
 use crate::relay::Wants;
 use crate::report::{Outcome, chart};
@@ -26,13 +27,6 @@ const WAIT_PER_ROUND_MAX: Duration = Duration::from_millis(20);
 
 /// How long a run may take besides.
 const WAIT_MAX: Duration = Duration::from_mins(1);
-
-/// Who does the work.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Who {
-    Bridge,
-    PassThrough(Sizes),
-}
 
 /// What one turn showed; costs are those of one round.
 struct Turn {
@@ -52,8 +46,8 @@ pub(crate) async fn run(site: &Site, arguments: &Arguments) -> Result<Outcome> {
     let wire = Wire::connect(&site.url()).await?;
     let (mut bridge, mut plain) = (Vec::new(), Vec::new());
     for round in 1..=arguments.pairs {
-        let own = turn(site, &wire, &load, Who::Bridge).await?;
-        let other = turn(site, &wire, &load, Who::PassThrough(sizes)).await?;
+        let own = turn(site, &wire, &load, Contender::Bridge).await?;
+        let other = turn(site, &wire, &load, Contender::PassThrough(sizes)).await?;
         println!(
             "round {round}/{}: bridge {:.0}/s {:.0} us, pass-through {:.0}/s {:.0} us",
             arguments.pairs, own.rate, own.processor_us, other.rate, other.processor_us
@@ -66,18 +60,13 @@ pub(crate) async fn run(site: &Site, arguments: &Arguments) -> Result<Outcome> {
     Ok(outcome(&load, sizes, &bridge, &plain))
 }
 
-async fn turn(site: &Site, wire: &Wire, load: &Load, who: Who) -> Result<Turn> {
+async fn turn(site: &Site, wire: &Wire, load: &Load, contender: Contender) -> Result<Turn> {
     site.fill(wire, load).await?;
     let room = site.room()?;
     let outside = Outside::connect(&site.url()).await?;
     let broker_before = site.broker_processor()?;
     let own_before = Usage::of(std::process::id())?.processor;
-    let mut program = match who {
-        Who::Bridge => site.start_bridge(&room)?,
-        Who::PassThrough(sizes) => {
-            Program::start(&mut pass_through::command(&site.url(), sizes)?, &room)?
-        }
-    };
+    let mut program = contender.start(site, &room)?;
     let took = rounds(&outside, load.number(), &mut program).await?;
     let outside_used = Usage::of(std::process::id())?.processor.saturating_sub(own_before);
     rests(program.pid()).await?;

@@ -2,9 +2,7 @@
 //! it the parser that it stands on, reading the same bytes and throwing every event away; and
 //! mappings of other lengths, as sites may have them.
 
-use std::fs;
 use std::hint::black_box;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +16,7 @@ use crate::Result;
 use crate::arguments::Arguments;
 use crate::figures::{count, micros};
 use crate::load::Load;
+use crate::mappings;
 use crate::report::{Outcome, chart};
 
 /// How many messages take turns, so that no branch is learnt by heart.
@@ -28,13 +27,6 @@ const TURN: Duration = Duration::from_millis(700);
 
 /// The lengths of the mappings that are made.
 const RULES: [usize; 3] = [10, 50, 200];
-
-/// The folder of the shipped mappings.
-const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/transforms");
-
-/// The line after which the rules begin, and the one that ends them.
-const RULES_BEGIN: &str = "rules = [";
-const RULES_END: &str = "]";
 
 /// Measures.
 pub(crate) fn run(arguments: &Arguments) -> Result<Outcome> {
@@ -91,59 +83,11 @@ fn parse(message: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The shipped mappings, that of service points with so many rules: its first ones, then some that
-/// look for what no message has.
+/// The shipped mappings, that of service points with so many rules.
 fn made(rules: usize) -> Result<Catalog> {
     let dir = TempDir::with_prefix("tieline-mappings-")?;
-    copy(Path::new(SHIPPED), dir.path())?;
-    let path = dir.path().join("service-point/mapping.toml");
-    let text = fs::read_to_string(&path)?;
-    fs::write(&path, with_rules(&text, rules)?)?;
+    mappings::copy_with_rules(dir.path(), rules)?;
     Ok(Catalog::load(dir.path())?)
-}
-
-fn with_rules(text: &str, number: usize) -> Result<String> {
-    let end = format!("\n{RULES_END}\n");
-    let (head, rest) = text.split_once(RULES_BEGIN).ok_or("no rules in the mapping")?;
-    let (rules, _) = rest.split_once(&end).ok_or("no end of the rules in the mapping")?;
-    // One rule a line; those of a group, which are indented deeper, belong to the line that opens it.
-    let is_rule = |line: &&str| line.starts_with("  { to = ");
-    let shipped = rules.lines().filter(is_rule).count();
-    let mut kept = String::new();
-    let mut seen = 0;
-    for line in rules.lines() {
-        seen += usize::from(is_rule(&line));
-        if seen > number {
-            break;
-        }
-        kept.push_str(line);
-        kept.push('\n');
-    }
-    kept.extend((shipped..number).map(extra_rule));
-    Ok(format!("{head}{RULES_BEGIN}\n{kept}{RULES_END}\n"))
-}
-
-fn extra_rule(number: usize) -> String {
-    format!(
-        "  {{ to = \"location/attributes/attribute[name=X{number}]/value\", from = \
-         \"servicePoint/characteristics/characteristic[characteristicType=CM-X{number}]/\
-         adhocCharacteristicValue\", length = 60 }},\n"
-    )
-}
-
-/// Copies the mappings and value maps of a folder; samples are not needed.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type()?.is_file() {
-            fs::copy(&path, target)?;
-        } else if entry.file_name() != "samples" {
-            fs::create_dir(&target)?;
-            copy(&path, &target)?;
-        }
-    }
-    Ok(())
 }
 
 fn outcome(load: &Load, parser: Series, own: Series, lengths: Vec<Series>) -> Outcome {
