@@ -23,6 +23,13 @@ pub(crate) struct Arguments {
     /// How many requests are parked.
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub(crate) parked: u64,
+    /// How many requests the stores with a past hold. The binary must have the store's schema of
+    /// this source.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [0, 100_000])]
+    pub(crate) history: Vec<u64>,
+    /// How many requests wait to be sent when the bridge is started with them.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub(crate) open: u64,
     /// A directory for the figures (JSON), the tables (Markdown) and the charts (SVG).
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -48,6 +55,8 @@ pub(crate) enum Scenario {
     Latency,
     /// Many requests parked, looked at, mended and sent again.
     Parking,
+    /// Stores that hold many requests already, and many open ones at the start.
+    History,
     /// The translation alone, beside the parser it stands on.
     Translation,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lapin::BasicProperties;
-use tieline::standin::plan::{Mix, Plan};
+use tieline::standin::plan::{Mix, Plan, Planned};
 
 use crate::Result;
 use crate::site::queue;
@@ -32,12 +32,13 @@ impl Load {
 
     /// So many requests of this kind.
     pub(crate) fn of(number: u64, mix: Mix) -> Self {
-        let requests = Plan::new(SEED, number, mix).map(|planned| Request {
-            message_id: planned.message_id(),
-            correlation: planned.correlation(),
-            payload: planned.payload.into(),
-        });
-        Self { requests: requests.collect() }
+        Self { requests: Plan::new(SEED, number, mix).map(Request::of).collect() }
+    }
+
+    /// So many good requests of other service points and under other ids than those of any other
+    /// `run`, of which there may be some hundreds.
+    pub(crate) fn good_of_run(run: u64, number: u64) -> Self {
+        Self { requests: Plan::new(SEED + 1 + run, number, Mix::GOOD).map(Request::of).collect() }
     }
 
     /// How many.
@@ -74,6 +75,14 @@ impl Load {
 }
 
 impl Request {
+    fn of(planned: Planned) -> Self {
+        Self {
+            message_id: planned.message_id(),
+            correlation: planned.correlation(),
+            payload: planned.payload.into(),
+        }
+    }
+
     /// The request as billing publishes it.
     pub(crate) fn letter(&self) -> Letter {
         Letter {

@@ -6,7 +6,7 @@
 //!
 //! Read [`site`] (where), [`load`] (what goes in), [`wire`] (how the yardsticks talk to the
 //! broker), then a scenario: [`request_leg`], [`round`],
-//! [`latency`], [`parking`], [`translation`].
+//! [`latency`], [`parking`], [`history`], [`translation`].
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -14,6 +14,7 @@ mod arguments;
 mod contender;
 mod depth;
 mod figures;
+mod history;
 mod latency;
 mod load;
 mod machine;
@@ -21,6 +22,7 @@ mod mappings;
 mod outside;
 mod parking;
 mod pass_through;
+mod past;
 mod program;
 mod relay;
 mod report;
@@ -63,6 +65,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
             Scenario::Round => round::run(&site, arguments).await?,
             Scenario::Latency => latency::run(&site, arguments).await?,
             Scenario::Parking => parking::run(&site, arguments).await?,
+            Scenario::History => history::run(&site, arguments).await?,
             Scenario::Translation => translation::run(arguments)?,
         };
         println!("\n{}", outcome.markdown());

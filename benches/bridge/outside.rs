@@ -52,7 +52,19 @@ impl Outside {
 fn answer(location: &Delivery) -> Letter {
     let asked = relay::text(location.properties.message_id().as_ref());
     let sync_request = relay::header(location, header::SYNC_REQUEST);
-    let payload: Arc<[u8]> = format!(
+    let payload: Arc<[u8]> = answer_body(sync_request).into();
+    let letter = relay::persistent("", queue::ANSWER, &payload, &format!("a-{asked}"));
+    let properties = letter
+        .properties
+        .with_correlation_id(asked.into())
+        .with_type("syncResponse".into())
+        .with_app_id("OU_WAM_01".into());
+    Letter { properties, ..letter }
+}
+
+/// What a positive answer says.
+pub(crate) fn answer_body(sync_request: &str) -> Vec<u8> {
+    format!(
         "<syncResponse xmlns=\"urn:tieline:wam:sync-response:1\">\
            <externalReferenceId>{sync_request}</externalReferenceId>\
            <syncRequestId>10000004471812</syncRequestId>\
@@ -61,12 +73,4 @@ fn answer(location: &Delivery) -> Letter {
          </syncResponse>"
     )
     .into_bytes()
-    .into();
-    let letter = relay::persistent("", queue::ANSWER, &payload, &format!("a-{asked}"));
-    let properties = letter
-        .properties
-        .with_correlation_id(asked.into())
-        .with_type("syncResponse".into())
-        .with_app_id("OU_WAM_01".into());
-    Letter { properties, ..letter }
 }

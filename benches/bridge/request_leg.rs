@@ -1,11 +1,13 @@
 //! The request leg: requests that wait on the request queue become asset locations on the location
 //! queue. Beside it two shovels move the same messages between the same queues and do no more.
 
+use std::path::Path;
+
 use xtask::measure::Series;
 
 use crate::Result;
 use crate::arguments::Arguments;
-use crate::depth::watch;
+use crate::depth::{Filling, watch};
 use crate::figures::{count, mebibytes, micros, series, size};
 use crate::load::Load;
 use crate::program::Program;
@@ -14,14 +16,14 @@ use crate::shovel::{self, Way};
 use crate::site::{Site, queue, rests, store};
 use crate::wire::Wire;
 
-/// What one turn of the bridge showed.
-struct BridgeTurn {
-    rate: f64,
-    processor_us: f64,
-    broker_us: f64,
-    memory_mib: f64,
-    store_bytes: f64,
-    written_bytes: f64,
+/// What one turn of the bridge showed; costs are those of one request.
+pub(crate) struct BridgeTurn {
+    pub(crate) filling: Filling,
+    pub(crate) processor_us: f64,
+    pub(crate) broker_us: f64,
+    pub(crate) memory_mib: f64,
+    pub(crate) store_bytes: f64,
+    pub(crate) written_bytes: f64,
 }
 
 /// What one turn of a shovel showed.
@@ -36,14 +38,14 @@ pub(crate) async fn run(site: &Site, arguments: &Arguments) -> Result<Outcome> {
     let wire = Wire::connect(&site.url()).await?;
     let (mut bridge, mut network, mut direct) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=arguments.pairs {
-        bridge.push(bridge_turn(site, &wire, &load).await?);
+        bridge.push(bridge_turn(site, &wire, &load, &site.room()?).await?);
         network.push(shovel_turn(site, &wire, &load, Way::Network).await?);
         direct.push(shovel_turn(site, &wire, &load, Way::Direct).await?);
         if let (Some(a), Some(b), Some(c)) = (bridge.last(), network.last(), direct.last()) {
             println!(
                 "request-leg {round}/{}: bridge {:.0}/s {:.0} us, network shovel {:.0}/s, direct \
                  shovel {:.0}/s",
-                arguments.pairs, a.rate, a.processor_us, b.rate, c.rate
+                arguments.pairs, a.filling.rate, a.processor_us, b.rate, c.rate
             );
         }
     }
@@ -52,12 +54,17 @@ pub(crate) async fn run(site: &Site, arguments: &Arguments) -> Result<Outcome> {
     Ok(outcome(&load, &bridge, &network, &direct))
 }
 
-async fn bridge_turn(site: &Site, wire: &Wire, load: &Load) -> Result<BridgeTurn> {
+/// Lets the bridge take the requests, with the store in this room.
+pub(crate) async fn bridge_turn(
+    site: &Site,
+    wire: &Wire,
+    load: &Load,
+    room: &Path,
+) -> Result<BridgeTurn> {
     site.fill(wire, load).await?;
-    let room = site.room()?;
     let broker_before = site.broker_processor()?;
-    let mut bridge = site.start_bridge(&room)?;
-    let rate = watch(wire, queue::LOCATION, load.number(), || bridge.check()).await?.rate;
+    let mut bridge = site.start_bridge(room)?;
+    let filling = watch(wire, queue::LOCATION, load.number(), || bridge.check()).await?;
     rests(bridge.pid()).await?;
     site.broker_rests().await?;
     let usage = bridge.usage()?;
@@ -65,11 +72,11 @@ async fn bridge_turn(site: &Site, wire: &Wire, load: &Load) -> Result<BridgeTurn
     Program::stop(bridge).await?;
     let each = |total: f64| total / count(load.number());
     Ok(BridgeTurn {
-        rate,
+        filling,
         processor_us: each(micros(usage.processor)),
         broker_us: each(micros(broker)),
         memory_mib: mebibytes(usage.memory_kib),
-        store_bytes: each(size(&store(&room))),
+        store_bytes: each(size(&store(room))),
         written_bytes: each(count(usage.written_bytes)),
     })
 }
@@ -91,7 +98,7 @@ fn outcome(
     network: &[ShovelTurn],
     direct: &[ShovelTurn],
 ) -> Outcome {
-    let rate = series(bridge, "bridge", "msg/s", |turn| turn.rate);
+    let rate = series(bridge, "bridge", "msg/s", |turn| turn.filling.rate);
     let by_network = series(network, "network shovel", "msg/s", |turn| turn.rate);
     let by_direct = series(direct, "direct shovel", "msg/s", |turn| turn.rate);
     let own = series(bridge, "processor, bridge", "µs/msg", |turn| turn.processor_us);

@@ -4,6 +4,7 @@
 //!
 //! The rate is taken from the first location to the last reply, so that no start is in it.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::time::interval;
@@ -29,25 +30,26 @@ const WAIT_PER_ROUND_MAX: Duration = Duration::from_millis(20);
 const WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// What one turn showed; costs are those of one round.
-struct Turn {
-    rate: f64,
-    processor_us: f64,
-    broker_us: f64,
-    outside_us: f64,
-    memory_mib: f64,
-    store_bytes: f64,
-    written_bytes: f64,
+pub(crate) struct Turn {
+    pub(crate) rate: f64,
+    pub(crate) processor_us: f64,
+    pub(crate) broker_us: f64,
+    pub(crate) outside_us: f64,
+    pub(crate) memory_mib: f64,
+    pub(crate) store_bytes: f64,
+    pub(crate) written_bytes: f64,
 }
 
 /// Measures.
 pub(crate) async fn run(site: &Site, arguments: &Arguments) -> Result<Outcome> {
     let load = Load::good(arguments.requests);
     let sizes = Sizes::of(&load)?;
+    let plainly = Contender::PassThrough(sizes);
     let wire = Wire::connect(&site.url()).await?;
     let (mut bridge, mut plain) = (Vec::new(), Vec::new());
     for round in 1..=arguments.pairs {
-        let own = turn(site, &wire, &load, Contender::Bridge).await?;
-        let other = turn(site, &wire, &load, Contender::PassThrough(sizes)).await?;
+        let own = turn(site, &wire, &load, (Contender::Bridge, &site.room()?)).await?;
+        let other = turn(site, &wire, &load, (plainly, &site.room()?)).await?;
         println!(
             "round {round}/{}: bridge {:.0}/s {:.0} us, pass-through {:.0}/s {:.0} us",
             arguments.pairs, own.rate, own.processor_us, other.rate, other.processor_us
@@ -60,13 +62,18 @@ pub(crate) async fn run(site: &Site, arguments: &Arguments) -> Result<Outcome> {
     Ok(outcome(&load, sizes, &bridge, &plain))
 }
 
-async fn turn(site: &Site, wire: &Wire, load: &Load, contender: Contender) -> Result<Turn> {
+/// Lets a contender do full rounds, in this room.
+pub(crate) async fn turn(
+    site: &Site,
+    wire: &Wire,
+    load: &Load,
+    (contender, room): (Contender, &Path),
+) -> Result<Turn> {
     site.fill(wire, load).await?;
-    let room = site.room()?;
     let outside = Outside::connect(&site.url()).await?;
     let broker_before = site.broker_processor()?;
     let own_before = Usage::of(std::process::id())?.processor;
-    let mut program = contender.start(site, &room)?;
+    let mut program = contender.start(site, room)?;
     let took = rounds(&outside, load.number(), &mut program).await?;
     let outside_used = Usage::of(std::process::id())?.processor.saturating_sub(own_before);
     rests(program.pid()).await?;
@@ -82,7 +89,7 @@ async fn turn(site: &Site, wire: &Wire, load: &Load, contender: Contender) -> Re
         broker_us: each(micros(broker)),
         outside_us: each(micros(outside_used)),
         memory_mib: mebibytes(usage.memory_kib),
-        store_bytes: each(size(&store(&room))),
+        store_bytes: each(size(&store(room))),
         written_bytes: each(count(usage.written_bytes)),
     })
 }

@@ -88,7 +88,12 @@ impl Site {
 
     /// An empty directory for a run; there is one at a time.
     pub(crate) fn room(&self) -> Result<PathBuf> {
-        let room = self.dir.path().join("room");
+        self.room_named("room")
+    }
+
+    /// An empty directory that stays until another of the same name is asked for.
+    pub(crate) fn room_named(&self, name: &str) -> Result<PathBuf> {
+        let room = self.dir.path().join(name);
         if room.exists() {
             fs::remove_dir_all(&room)?;
         }
