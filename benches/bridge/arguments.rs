@@ -30,7 +30,10 @@ pub(crate) struct Arguments {
     /// How many requests wait to be sent when the bridge is started with them.
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub(crate) open: u64,
-    /// A directory for the figures (JSON), the tables (Markdown) and the charts (SVG).
+    /// A page, such as docs/performance.md, whose tables are put in place.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) page: Option<PathBuf>,
+    /// A directory for the figures (JSON) and the charts (SVG).
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// The binary under measurement.

@@ -37,6 +37,7 @@ use clap::Parser as _;
 use tokio::runtime::Builder;
 
 use crate::arguments::{Arguments, Scenario};
+use crate::machine::Machine;
 use crate::site::Site;
 
 /// A result whose error is a text for the person at the terminal.
@@ -55,10 +56,8 @@ fn main() -> Result<()> {
 
 async fn measure(arguments: &Arguments) -> Result<()> {
     let site = Site::open(arguments).await?;
-    let facts = machine::facts(&site);
-    for (name, value) in &facts {
-        println!("{name}: {value}");
-    }
+    let machine = Machine::of(&site);
+    println!("{machine}");
     for scenario in arguments.scenarios() {
         let outcome = match scenario {
             Scenario::RequestLeg => request_leg::run(&site, arguments).await?,
@@ -68,9 +67,12 @@ async fn measure(arguments: &Arguments) -> Result<()> {
             Scenario::History => history::run(&site, arguments).await?,
             Scenario::Translation => translation::run(arguments)?,
         };
-        println!("\n{}", outcome.markdown());
+        println!("\n## {}\n\n{}\n", outcome.scenario, outcome.markdown());
         if let Some(dir) = &arguments.out {
-            outcome.write(dir, &facts)?;
+            outcome.write(dir, &machine)?;
+        }
+        if let Some(page) = &arguments.page {
+            outcome.fill(page, &machine)?;
         }
     }
     Ok(())
