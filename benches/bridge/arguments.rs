@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     /// A setting of the bridge, for example amqp.prefetch=1000; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) settings: Vec<(String, String)>,
-    /// Given by `cargo bench`; means nothing here.
+    /// Given by `cargo bench`: without it nothing is measured.
     #[arg(long, hide = true)]
     bench: bool,
 }

@@ -43,6 +43,9 @@ use crate::site::Site;
 /// A result whose error is a text for the person at the terminal.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
+/// What `cargo bench` gives and `cargo test --all-targets` does not: tests measure nothing.
+const BENCH: &str = "--bench";
+
 fn main() -> Result<()> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -50,7 +53,13 @@ fn main() -> Result<()> {
         Some((word, rest)) if word == pass_through::NAME => {
             runtime.block_on(pass_through::run(rest))
         }
-        Some(_) | None => runtime.block_on(measure(&Arguments::parse())),
+        _ if words.iter().any(|word| word == BENCH) => {
+            runtime.block_on(measure(&Arguments::parse()))
+        }
+        _ => {
+            println!("nothing is measured without {BENCH}; `cargo xtask bench` gives it");
+            Ok(())
+        }
     }
 }
 
