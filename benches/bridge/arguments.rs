@@ -30,7 +30,10 @@ pub(crate) struct Arguments {
     /// How many requests wait to be sent when the bridge is started with them.
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub(crate) open: u64,
-    /// A directory for the figures (JSON), the tables (Markdown) and the charts (SVG).
+    /// A page, such as docs/performance.md, whose tables are put in place.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) page: Option<PathBuf>,
+    /// A directory for the figures (JSON) and the charts (SVG).
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// The binary under measurement.
@@ -39,7 +42,7 @@ pub(crate) struct Arguments {
     /// A setting of the bridge, for example amqp.prefetch=1000; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) settings: Vec<(String, String)>,
-    /// Given by `cargo bench`; means nothing here.
+    /// Given by `cargo bench`: without it nothing is measured.
     #[arg(long, hide = true)]
     bench: bool,
 }

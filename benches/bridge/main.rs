@@ -37,10 +37,14 @@ use clap::Parser as _;
 use tokio::runtime::Builder;
 
 use crate::arguments::{Arguments, Scenario};
+use crate::machine::Machine;
 use crate::site::Site;
 
 /// A result whose error is a text for the person at the terminal.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What `cargo bench` gives and `cargo test --all-targets` does not: tests measure nothing.
+const BENCH: &str = "--bench";
 
 fn main() -> Result<()> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -49,16 +53,20 @@ fn main() -> Result<()> {
         Some((word, rest)) if word == pass_through::NAME => {
             runtime.block_on(pass_through::run(rest))
         }
-        Some(_) | None => runtime.block_on(measure(&Arguments::parse())),
+        _ if words.iter().any(|word| word == BENCH) => {
+            runtime.block_on(measure(&Arguments::parse()))
+        }
+        _ => {
+            println!("nothing is measured without {BENCH}; `cargo xtask bench` gives it");
+            Ok(())
+        }
     }
 }
 
 async fn measure(arguments: &Arguments) -> Result<()> {
     let site = Site::open(arguments).await?;
-    let facts = machine::facts(&site);
-    for (name, value) in &facts {
-        println!("{name}: {value}");
-    }
+    let machine = Machine::of(&site);
+    println!("{machine}");
     for scenario in arguments.scenarios() {
         let outcome = match scenario {
             Scenario::RequestLeg => request_leg::run(&site, arguments).await?,
@@ -68,9 +76,12 @@ async fn measure(arguments: &Arguments) -> Result<()> {
             Scenario::History => history::run(&site, arguments).await?,
             Scenario::Translation => translation::run(arguments)?,
         };
-        println!("\n{}", outcome.markdown());
+        println!("\n## {}\n\n{}\n", outcome.scenario, outcome.markdown());
         if let Some(dir) = &arguments.out {
-            outcome.write(dir, &facts)?;
+            outcome.write(dir, &machine)?;
+        }
+        if let Some(page) = &arguments.page {
+            outcome.fill(page, &machine)?;
         }
     }
     Ok(())

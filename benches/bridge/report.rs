@@ -1,18 +1,19 @@
-//! What came out: tables for the terminal and for pages, figures as JSON, charts.
+//! What came out: tables for the terminal and for a page, figures as JSON, charts.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use xtask::measure::{Bar, Chart, Series, table};
+use xtask::measure::{self, Bar, Chart, Series, table};
 
 use crate::Result;
+use crate::machine::Machine;
 
 /// What a scenario showed.
 pub(crate) struct Outcome {
     /// Its name.
     pub(crate) scenario: &'static str,
-    /// What was done, in a sentence.
+    /// What was done, in a sentence without its full stop.
     pub(crate) about: String,
     pub(crate) series: Vec<Series>,
     pub(crate) charts: Vec<Chart>,
@@ -30,29 +31,36 @@ pub(crate) fn chart(name: &str, title: &str, series: &[&Series]) -> Chart {
 }
 
 impl Outcome {
-    /// What it showed, as a section of a page.
+    /// What it showed, for a terminal or a page.
     pub(crate) fn markdown(&self) -> String {
-        format!("## {}\n\n{}\n\n{}\n", self.scenario, self.about, table(&self.series))
+        format!("{}.\n\n{}", self.about, table(&self.series))
     }
 
-    /// Writes the figures, the table and the charts to a directory.
-    pub(crate) fn write(&self, dir: &Path, facts: &[(&'static str, String)]) -> Result<()> {
+    /// Writes the figures and the charts to a directory.
+    pub(crate) fn write(&self, dir: &Path, machine: &Machine) -> Result<()> {
         fs::create_dir_all(dir)?;
         let series: Vec<Value> = self.series.iter().map(figures).collect();
-        let facts: serde_json::Map<String, Value> =
-            facts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
         let figures = json!({
             "scenario": self.scenario,
             "about": self.about,
-            "machine": facts,
+            "machine": machine.json(),
             "series": series,
         });
         let text = serde_json::to_string_pretty(&figures)? + "\n";
         fs::write(dir.join(format!("{}.json", self.scenario)), text)?;
-        fs::write(dir.join(format!("{}.md", self.scenario)), self.markdown())?;
         for chart in &self.charts {
             fs::write(dir.join(format!("{}.svg", chart.name)), chart.svg())?;
         }
+        Ok(())
+    }
+
+    /// Puts the table into a page, with what it was taken on.
+    pub(crate) fn fill(&self, page: &Path, machine: &Machine) -> Result<()> {
+        let text = fs::read_to_string(page)?;
+        let section = format!("{}\n\nTaken on {machine}.", self.markdown());
+        let filled = measure::fill(&text, self.scenario, &section);
+        let lacking = || format!("{}: found no marks of {}", page.display(), self.scenario);
+        fs::write(page, filled.ok_or_else(lacking)?)?;
         Ok(())
     }
 }

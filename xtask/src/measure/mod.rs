@@ -5,10 +5,12 @@
 
 mod chart;
 mod numbers;
+mod page;
 mod series;
 mod usage;
 
 pub use chart::{Bar, Chart};
 pub use numbers::{Spread, quantile, shown};
+pub use page::fill;
 pub use series::{Series, table};
 pub use usage::Usage;

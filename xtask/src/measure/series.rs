@@ -42,8 +42,7 @@ impl Series {
 
 /// A table in Markdown, a line for each series.
 pub fn table(series: &[Series]) -> String {
-    let mut rows =
-        vec![["what", "unit", "median", "min", "max", "rounds"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["what", "unit", "median", "min", "max", "n"].map(str::to_owned).to_vec()];
     for Series { name, unit, values } in series {
         let numbers = Spread::of(values).map_or_else(
             || ["–"; 3].map(str::to_owned),
@@ -54,7 +53,8 @@ pub fn table(series: &[Series]) -> String {
         row.push(values.len().to_string());
         rows.push(row);
     }
-    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+    let width =
+        |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0).max(2);
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
     let mut lines: Vec<String> = rows.iter().map(|row| line(row, &widths)).collect();
     let rule = widths.iter().enumerate().map(|(at, width)| match at {
@@ -91,10 +91,10 @@ mod tests {
             Series::new("never measured", "s"),
         ];
         let expected = "\
-| what           | unit  | median |   min |    max | rounds |
-| -------------- | ----- | -----: | ----: | -----: | -----: |
-| rate           | msg/s | 10 000 | 9 000 | 11 000 |      3 |
-| never measured | s     |      – |     – |      – |      0 |";
+| what           | unit  | median |   min |    max |  n |
+| -------------- | ----- | -----: | ----: | -----: | -: |
+| rate           | msg/s | 10 000 | 9 000 | 11 000 |  3 |
+| never measured | s     |      – |     – |      – |  0 |";
         assert_eq!(table(&series), expected);
     }
 }
