@@ -241,7 +241,7 @@ impl Shape {
         };
         let identified = identify(message, &mapping.identity);
         let mut findings = identified.findings;
-        let written = translate::write(*message, &mapping.block, Manner::Strict);
+        let written = translate::write(*message, &mapping.layout, Manner::Strict);
         // Mostly a rule reads the same field; one defect is told once.
         findings.retain(|finding| !written.findings.iter().any(|other| other.is_about(finding)));
         findings.extend(written.findings);

@@ -81,15 +81,12 @@ pub(super) fn is_allowed(character: char) -> bool {
 
 /// Finds the first character that XML does not allow, a block at a time.
 pub(super) fn first_bad_character(text: &str) -> Option<usize> {
-    const BLOCK: usize = 64;
-    let suspicious = |byte: u8| byte == 0xEF || (byte < b' ' && !is_space(byte));
     for (index, block) in text.as_bytes().chunks(BLOCK).enumerate() {
-        // Looks at all of a block before it decides, which is faster than to ask after each byte.
-        let any = block.iter().fold(0, |any, byte| any | u8::from(suspicious(*byte)));
-        if any == 0 {
+        let whole: Option<&[u8; BLOCK]> = block.as_array();
+        if !whole.map_or_else(|| any_suspicious(block), |whole| any_suspicious(whole)) {
             continue;
         }
-        for (offset, byte) in block.iter().enumerate().filter(|(_, byte)| suspicious(**byte)) {
+        for (offset, byte) in block.iter().enumerate().filter(|(_, byte)| is_suspicious(**byte)) {
             let at = index * BLOCK + offset;
             // 0xEF only ever begins a character, so that this is a place to cut at.
             let character = text[at..].chars().next().unwrap_or_default();
@@ -101,40 +98,57 @@ pub(super) fn first_bad_character(text: &str) -> Option<usize> {
     None
 }
 
+/// As long as is known beforehand, the compiler takes many bytes of a block at once.
+const BLOCK: usize = 64;
+
+/// Looks at all bytes before it decides, which is faster than to ask after each.
+fn any_suspicious(block: &[u8]) -> bool {
+    block.iter().fold(false, |any, byte| any | is_suspicious(*byte))
+}
+
+/// Whether a character that XML does not allow may begin with the byte.
+fn is_suspicious(byte: u8) -> bool {
+    let space = (byte == b'\n') | (byte == b'\t') | (byte == b'\r');
+    ((byte < b' ') & !space) | (byte == 0xEF)
+}
+
 /// Splits a qualified name; none if it is no such name.
 pub(super) fn split_name(name: &str) -> Option<(&str, &str)> {
-    match memchr::memchr(b':', name.as_bytes()) {
-        None => is_name(name).then_some(("", name)),
-        Some(colon) => {
-            let (prefix, local) = (&name[..colon], &name[colon + 1..]);
-            (is_name(prefix) && is_name(local)).then_some((prefix, local))
-        }
+    if is_name(name) {
+        return Some(("", name));
     }
+    let (prefix, local) = name.split_once(':')?;
+    (is_name(prefix) && is_name(local)).then_some((prefix, local))
 }
 
 /// Whether the text is a name without a colon (`NCName`).
 pub(super) fn is_name(name: &str) -> bool {
-    let bytes = name.as_bytes();
     let start = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    match bytes.first() {
-        None => false,
-        Some(first) if name.is_ascii() => start(*first) && bytes.iter().all(|byte| inner(*byte)),
-        Some(_) => {
-            let mut characters = name.chars();
-            let letter = |c: char| if c.is_ascii() { start(c as u8) } else { is_letter(c) };
-            let further = |c: char| {
-                if c.is_ascii() {
-                    inner(c as u8)
-                } else {
-                    is_letter(c)
-                        || matches!(c, '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
-                }
-            };
-            characters.next().is_some_and(letter) && characters.all(further)
-        }
+    if name.bytes().all(|byte| IN_NAMES[usize::from(byte)]) {
+        return name.bytes().next().is_some_and(start);
     }
+    let letter = |c: char| if c.is_ascii() { start(c as u8) } else { is_letter(c) };
+    let further = |c: char| {
+        if c.is_ascii() {
+            IN_NAMES[c as usize]
+        } else {
+            is_letter(c) || matches!(c, '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
+        }
+    };
+    let mut characters = name.chars();
+    characters.next().is_some_and(letter) && characters.all(further)
 }
+
+/// The bytes of ASCII that can stand in a name.
+const IN_NAMES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        byte += 1;
+    }
+    table
+};
 
 /// `NameStartChar` of XML 1.0, fifth edition, beyond ASCII.
 fn is_letter(character: char) -> bool {

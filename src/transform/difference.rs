@@ -27,8 +27,11 @@ fn lay_out(document: &[u8]) -> Option<String> {
     let mut namespaces = vec![String::new()];
     let mut text = String::new();
     loop {
-        match reader.next().ok()? {
-            Event::Start(start) => {
+        let event = reader.next().ok()?;
+        text.extend(reader.piece().map(|piece| piece.text));
+        match event {
+            Event::Start => {
+                let start = reader.start();
                 if let Some((_, filled)) = open.last_mut()
                     && !std::mem::replace(filled, true)
                 {
@@ -45,7 +48,7 @@ fn lay_out(document: &[u8]) -> Option<String> {
                 namespaces.push(start.namespace.to_owned());
                 open.push((start.local.to_owned(), false));
             }
-            Event::Text { text: part, .. } => text.push_str(&part),
+            Event::Text => {}
             Event::End => {
                 let (name, filled) = open.pop()?;
                 namespaces.pop();

@@ -128,10 +128,12 @@ fn declared_encoding(
     mark: Option<&'static Encoding>,
 ) -> Result<Option<&'static Encoding>, Fault> {
     let wide = mark.is_some_and(|mark| mark != UTF_8);
-    let step = if wide { 2 } else { 1 };
-    let skip = usize::from(mark == Some(UTF_16BE));
-    let head: Vec<u8> =
-        body.iter().skip(skip).step_by(step).take(DECLARATION_MAX).copied().collect();
+    let head = if wide {
+        let skip = usize::from(mark == Some(UTF_16BE));
+        body.iter().skip(skip).step_by(2).take(DECLARATION_MAX).copied().collect()
+    } else {
+        Cow::Borrowed(&body[..body.len().min(DECLARATION_MAX)])
+    };
     let Some(name) = encoding_name(&head) else { return Ok(None) };
     let label = String::from_utf8_lossy(name).into_owned();
     if label.eq_ignore_ascii_case("us-ascii") || label.eq_ignore_ascii_case("ascii") {

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use super::awake::Alarm;
 use super::check::{self, RULE_KEYS};
 use super::diagnostic::{File, Problems};
 use super::reading::CHOICES_MAX;
 use super::rule::{Condition, Finish, Form, Given, Group, Holds, Pick, Rule};
 use super::source::{Source, Tree};
-use super::target::{Block, Clash, Outline, Tag};
+use super::target::{Block, Clash, Layout, Outline, Tag};
 use super::toml_tree::{Fields, Text, nearest};
 use super::value_map::{Shelf, ValueMap};
 use super::values::Trim;
@@ -24,7 +25,7 @@ pub(super) struct Mapping {
     /// Whether elements that no mapping knows are defects.
     pub(super) strict: bool,
     pub(super) identity: Identity,
-    pub(super) block: Block,
+    pub(super) layout: Layout,
     pub(super) digest: String,
 }
 
@@ -96,14 +97,14 @@ impl Parser<'_> {
         let select = self.conditions(fields, "select", None);
         let identity = self.identity(fields);
         let target = root(fields, "target", &["root", "namespace"], self.problems);
-        let block = self.rules_of(fields, target.as_ref());
+        let layout = self.rules_of(fields, target.as_ref());
         Some(Mapping {
             folder: self.folder.into(),
             kind,
             select,
             strict,
             identity: identity?,
-            block: block?,
+            layout: layout?,
             digest: String::new(),
         })
     }
@@ -145,7 +146,11 @@ impl Parser<'_> {
     }
 
     /// Reads the rules below the target's root.
-    pub(super) fn rules_of(&mut self, fields: &Fields<'_>, target: Option<&Root>) -> Option<Block> {
+    pub(super) fn rules_of(
+        &mut self,
+        fields: &Fields<'_>,
+        target: Option<&Root>,
+    ) -> Option<Layout> {
         let rules = fields.tables("rules", self.problems);
         if rules.is_empty() {
             let help = "add rules = [ { to = \"…\", from = \"…\" } ]";
@@ -158,7 +163,7 @@ impl Parser<'_> {
             fixed: None,
         };
         let block = self.block(&rules, &Surroundings::default(), tag);
-        target.map(|_| block)
+        target.map(|_| Layout { alarm: Alarm::new(&block), block })
     }
 
     fn block(&mut self, rules: &[Fields<'_>], around: &Surroundings<'_>, tag: Tag) -> Block {

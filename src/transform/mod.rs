@@ -10,6 +10,7 @@
 //! How a mapping becomes those tables: [`toml_tree`], [`path`], [`mapping`], [`load`].
 
 mod answer;
+mod awake;
 mod catalog;
 mod characters;
 mod check;

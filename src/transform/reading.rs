@@ -49,6 +49,9 @@ const UNKNOWN_MAX: usize = 100;
 /// How many choices a path can have.
 pub(super) const CHOICES_MAX: usize = 4;
 
+/// How few bytes an element takes that is kept, mostly.
+const BYTES_PER_ELEMENT: usize = 32;
+
 type Known = [Option<(Found, bool)>; CHOICES_MAX];
 
 #[derive(Debug)]
@@ -66,11 +69,12 @@ pub(super) fn read<'a, 't>(
     tree_of: impl FnOnce(&Start<'a>) -> Option<&'t Tree>,
 ) -> (Option<Reading<'a>>, Result<(), Fault>) {
     let mut reader = Reader::new(text, limits);
-    let root = match reader.next() {
-        Ok(Event::Start(root)) => root,
-        Ok(Event::Text { .. } | Event::End | Event::Done) => return (None, Ok(())),
+    match reader.next() {
+        Ok(Event::Start) => {}
+        Ok(Event::Text | Event::End | Event::Done) => return (None, Ok(())),
         Err(fault) => return (None, Err(fault)),
-    };
+    }
+    let root = *reader.start();
     let Some(tree) = tree_of(&root) else { return (None, pass_over(&mut reader)) };
     let mut reading = Reading::begun(tree, text.len());
     reading.open(NodeId::ROOT, Found::NONE, root.at, root.content_at);
@@ -91,24 +95,36 @@ fn pass_over(reader: &mut Reader<'_>) -> Result<(), Fault> {
 impl<'a> Reading<'a> {
     pub(super) fn begun(tree: &Tree, size: usize) -> Self {
         Self {
-            elements: Vec::with_capacity(size / 64 + 8),
+            elements: Vec::with_capacity(size / BYTES_PER_ELEMENT + 8),
             chains: vec![(Found::NONE, Found::NONE); tree.len()],
-            unknown: Vec::new(),
+            unknown: Vec::with_capacity(UNKNOWN_MAX.min(size / BYTES_PER_ELEMENT)),
         }
     }
 
     fn fill(&mut self, reader: &mut Reader<'a>, tree: &Tree, home: &'a str) -> Result<(), Fault> {
         let mut current = Found::ROOT;
+        let mut keeps_text = tree.keeps_text(NodeId::ROOT);
         let mut passing_over = 0_usize;
         loop {
-            match reader.next()? {
-                Event::Start(_) if passing_over > 0 => passing_over += 1,
-                Event::Start(start) => {
+            let event = reader.next()?;
+            if keeps_text
+                && passing_over == 0
+                && let Some(piece) = reader.piece()
+            {
+                self.append(current, piece.at, piece.text);
+            }
+            match event {
+                Event::Start if passing_over > 0 => passing_over += 1,
+                Event::Start => {
+                    let start = reader.start();
                     let parent = self.elements[current.index()].node;
                     let child = tree.child(parent, start.local);
-                    match child.filter(|_| start.namespace == home) {
+                    // Mostly it is the very same declaration.
+                    let is_home = std::ptr::eq(start.namespace, home) || start.namespace == home;
+                    match child.filter(|_| is_home) {
                         Some(node) if !tree.is_ignored(node) => {
                             current = self.open(node, current, start.at, start.content_at);
+                            keeps_text = tree.keeps_text(node);
                             self.keep_attributes(tree, current, reader);
                         }
                         known => {
@@ -121,13 +137,11 @@ impl<'a> Reading<'a> {
                     }
                 }
                 Event::End if passing_over > 0 => passing_over -= 1,
-                Event::End => current = self.close(current),
-                Event::Text { at, text } if passing_over == 0 => {
-                    if tree.keeps_text(self.elements[current.index()].node) {
-                        self.append(current, at, text);
-                    }
+                Event::End => {
+                    current = self.close(current);
+                    keeps_text = tree.keeps_text(self.elements[current.index()].node);
                 }
-                Event::Text { .. } => {}
+                Event::Text => {}
                 Event::Done => return Ok(()),
             }
         }
@@ -186,6 +200,15 @@ impl<'a> Reading<'a> {
                 self.close(kept);
             }
         }
+    }
+
+    /// All elements, in document order.
+    pub(super) fn all(&self) -> impl Iterator<Item = Found> {
+        (0..).map(Found).take(self.elements.len())
+    }
+
+    pub(super) fn node(&self, found: Found) -> NodeId {
+        self.elements[found.index()].node
     }
 
     /// The elements that a path leads to, in document order, inside `within`.
@@ -308,5 +331,15 @@ fn is_above(tree: &Tree, upper: NodeId, mut node: NodeId) -> bool {
 
 /// Without the white space of XML around it. Other white space is part of a value.
 pub(super) fn trimmed(text: &str) -> &str {
-    text.trim_matches([' ', '\t', '\n', '\r'])
+    trimmed_end(trimmed_start(text))
+}
+
+pub(super) fn trimmed_start(text: &str) -> &str {
+    let start = text.bytes().position(|byte| !is_space(byte));
+    &text[start.unwrap_or(text.len())..]
+}
+
+pub(super) fn trimmed_end(text: &str) -> &str {
+    let last = text.bytes().rposition(|byte| !is_space(byte));
+    &text[..last.map_or(0, |last| last + 1)]
 }

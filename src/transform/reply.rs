@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::mapping::{Parser, Root, root};
 use super::reading::{Found, Reading};
 use super::source::{NodeId, Tree};
-use super::target::Block;
+use super::target::Layout;
 use super::toml_tree::Fields;
 use super::translate::{self, Manner, Message};
 use super::value_map::ValueMap;
@@ -49,7 +49,7 @@ const PARAMETERS_MAX: usize = 20;
 pub(super) struct ReplyMapping {
     pub(super) folder: Box<str>,
     tree: Tree,
-    block: Block,
+    layout: Layout,
     codes: Codes,
 }
 
@@ -88,9 +88,9 @@ pub(super) fn parse(parser: Parser<'_>, fields: &Fields<'_>) -> Option<ReplyMapp
     fields.check_keys(&["kind", "target", "errors", "rules"], parser.problems);
     let target: Option<Root> = root(fields, "target", &["root", "namespace"], parser.problems);
     let codes = codes(&mut parser, fields);
-    let block = parser.rules_of(fields, target.as_ref());
+    let layout = parser.rules_of(fields, target.as_ref());
     let tree = std::mem::replace(parser.tree, Tree::new("reply"));
-    Some(ReplyMapping { folder: parser.folder.into(), tree, block: block?, codes: codes? })
+    Some(ReplyMapping { folder: parser.folder.into(), tree, layout: layout?, codes: codes? })
 }
 
 fn codes(parser: &mut Parser<'_>, fields: &Fields<'_>) -> Option<Codes> {
@@ -155,7 +155,7 @@ impl ReplyMapping {
         }
         page.close();
         let message = Message { text: "", tree: &self.tree, reading: &page.reading };
-        translate::write(message, &self.block, Manner::Lenient).bytes
+        translate::write(message, &self.layout, Manner::Lenient).bytes
     }
 
     fn rejected<'a>(&self, page: &mut Page<'a, '_>, exceptions: &'a [AnswerException]) {

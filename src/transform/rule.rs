@@ -128,7 +128,10 @@ impl Finish {
             },
         };
         let value = self.form.shape(value)?;
-        let value = self.pad.map_or_else(|| value.clone(), |pad| pad.apply(value.clone()));
+        let value = match self.pad {
+            Some(pad) => pad.apply(value),
+            None => value,
+        };
         let value = self.fit(value)?;
         Ok(Finished { value, passed })
     }

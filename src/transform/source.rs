@@ -15,10 +15,16 @@ impl NodeId {
     }
 }
 
+/// A power of two, as is every further number of slots.
+const SLOTS_MIN: usize = 64;
+
 /// The names that are asked for. Whatever is not in it is passed over when a message is read.
 #[derive(Debug)]
 pub(super) struct Tree {
     nodes: Vec<Node>,
+    /// The places by parent and name: each stands in the first free slot from its hash on. A look
+    /// takes the same time however many names are asked for.
+    slots: Vec<Option<NodeId>>,
 }
 
 #[derive(Debug)]
@@ -61,7 +67,7 @@ impl Tree {
             keeps_text: false,
             ignored: false,
         };
-        Self { nodes: vec![root] }
+        Self { nodes: vec![root], slots: vec![None; SLOTS_MIN] }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -117,12 +123,47 @@ impl Tree {
         let parent = &mut self.nodes[parent.index()];
         parent.children.push(id);
         parent.has_attributes |= name.starts_with('@');
+        // Half of the slots stay free, so that a look is a short one.
+        if self.nodes.len() * 2 > self.slots.len() {
+            self.slots = vec![None; self.slots.len() * 2];
+            (1..id.0).for_each(|other| self.enter(NodeId(other)));
+        }
+        self.enter(id);
         id
     }
 
+    fn enter(&mut self, id: NodeId) {
+        let node = &self.nodes[id.index()];
+        let mut slot = self.slot(node.parent, &node.name);
+        while self.slots[slot].is_some() {
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+        self.slots[slot] = Some(id);
+    }
+
     pub(super) fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
-        let children = &self.nodes[parent.index()].children;
-        children.iter().copied().find(|child| *self.nodes[child.index()].name == *name)
+        let mut slot = self.slot(parent, name);
+        while let Some(id) = self.slots[slot] {
+            let node = &self.nodes[id.index()];
+            if node.parent == parent && *node.name == *name {
+                return Some(id);
+            }
+            slot = (slot + 1) & (self.slots.len() - 1);
+        }
+        None
+    }
+
+    /// Where a look for a name begins. Its first and last bytes tell names apart well enough.
+    fn slot(&self, parent: NodeId, name: &str) -> usize {
+        const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+        let bytes = name.as_bytes();
+        let (head, tail) = match (bytes.first_chunk(), bytes.last_chunk()) {
+            (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
+            _ => (bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)), 0),
+        };
+        let mixed = (head ^ tail.rotate_left(23) ^ u64::from(parent.0)).wrapping_mul(SPREAD);
+        // The high bits of a product depend on all bits of its factors.
+        usize::try_from(mixed >> 32).unwrap_or_default() & (self.slots.len() - 1)
     }
 
     /// The attributes asked for, with their names.

@@ -1,8 +1,16 @@
 //! The message that a mapping writes, as a list of steps: open this element, write that rule's
 //! value, close it again. Elements that stay empty are not written.
 
+use super::awake::Alarm;
 use super::path::{Path, Segment, Test};
 use super::rule::{Group, Rule};
+
+/// A whole message: its outermost block.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) block: Block,
+    pub(super) alarm: Alarm,
+}
 
 /// Rules with the elements that they fill.
 #[derive(Debug, Default)]

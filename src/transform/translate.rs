@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::reading::{Found, Reading, trimmed};
 use super::rule::{Condition, Given, Group, Holds, Misfit, Pick, Rule};
 use super::source::{Source, Tree};
-use super::target::{Block, Step};
+use super::target::{Block, Layout, Step};
 use super::write::Writer;
 use super::xml::Fault;
 use crate::domain::{Defect, FailureCode};
@@ -60,11 +60,14 @@ pub(super) const DEFECTS_MAX: usize = 200;
 /// How many characters of a value are shown.
 const VALUE_MAX: usize = 80;
 
-/// Writes what the block says about the message.
-pub(super) fn write<'r>(message: Message<'r>, block: &'r Block, manner: Manner) -> Written {
+/// Writes what the layout says about the message.
+pub(super) fn write<'r>(message: Message<'r>, layout: &'r Layout, manner: Manner) -> Written {
     let out = Writer::new(message.text.len() + 256);
     let mut run = Run { message, manner, passes: 0, findings: Vec::new(), out };
-    run.block(block, Found::ROOT);
+    let block = &layout.block;
+    for at in layout.alarm.awake(message.reading).iter() {
+        run.step(block, &block.steps[at], Found::ROOT);
+    }
     run.findings.sort_by_key(|finding| finding.order);
     Written { bytes: run.out.into_bytes(), passes: run.passes, findings: run.findings }
 }
@@ -95,18 +98,22 @@ impl<'r> Run<'r> {
     /// Nests as deep as `each` rules in the mapping, whatever the message holds.
     fn block(&mut self, block: &'r Block, within: Found) {
         for step in &block.steps {
-            match step {
-                Step::Open(tag) => self.out.open(tag),
-                Step::Close => self.out.close(),
-                Step::Leaf { name, rules } => {
-                    let mut applying = rules.iter().map(|rule| &block.rules[*rule]);
-                    let rule = applying.find(|rule| self.message.holds(&rule.when, within));
-                    if let Some(rule) = rule {
-                        self.leaf(name, rule, within);
-                    }
+            self.step(block, step, within);
+        }
+    }
+
+    fn step(&mut self, block: &'r Block, step: &'r Step, within: Found) {
+        match step {
+            Step::Open(tag) => self.out.open(tag),
+            Step::Close => self.out.close(),
+            Step::Leaf { name, rules } => {
+                let mut applying = rules.iter().map(|rule| &block.rules[*rule]);
+                let rule = applying.find(|rule| self.message.holds(&rule.when, within));
+                if let Some(rule) = rule {
+                    self.leaf(name, rule, within);
                 }
-                Step::Each(group) => self.each(&block.groups[*group], within),
             }
+            Step::Each(group) => self.each(&block.groups[*group], within),
         }
     }
 

@@ -7,7 +7,7 @@ use jiff::civil;
 use jiff::fmt::strtime::{self, BrokenDownTime};
 use jiff::tz::Offset;
 
-use super::reading::trimmed;
+use super::reading::{trimmed, trimmed_end, trimmed_start};
 
 /// What white space is taken off a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,11 +20,10 @@ pub(super) enum Trim {
 
 impl Trim {
     pub(super) fn apply(self, text: &str) -> &str {
-        const SPACES: [char; 4] = [' ', '\t', '\n', '\r'];
         match self {
             Self::Both => trimmed(text),
-            Self::Start => text.trim_start_matches(SPACES),
-            Self::End => text.trim_end_matches(SPACES),
+            Self::Start => trimmed_start(text),
+            Self::End => trimmed_end(text),
             Self::None => text,
         }
     }
@@ -139,7 +138,10 @@ fn read_date_time(text: &str) -> Option<Moment> {
     if parts.next().is_some() || !digits(fraction) || fraction.len() > 9 {
         return None;
     }
-    let nanosecond: i32 = format!("{fraction:0<9}").parse().ok()?;
+    let nanosecond = (0..9).fold(0, |sum, at| {
+        let digit = fraction.as_bytes().get(at).map_or(0, |byte| byte - b'0');
+        sum * 10 + i32::from(digit)
+    });
     Some(Moment { civil: day.at(hour, minute, second, nanosecond), offset: Some(offset) })
 }
 

@@ -94,12 +94,7 @@ impl<'m> Writer<'m> {
 /// clipboard, becomes the replacement character.
 pub(super) fn escape_into(out: &mut Vec<u8>, text: &str) {
     let mut rest = text;
-    let special = |byte: u8| match byte {
-        b'<' | b'>' | b'&' | b'"' | 0xEF => true,
-        b'\t' | b'\n' => false,
-        other => other < b' ',
-    };
-    while let Some(at) = rest.bytes().position(special) {
+    while let Some(at) = rest.bytes().position(|byte| SPECIAL[usize::from(byte)]) {
         out.extend_from_slice(&rest.as_bytes()[..at]);
         let character = rest[at..].chars().next().unwrap_or_default();
         match character {
@@ -117,3 +112,20 @@ pub(super) fn escape_into(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(rest.as_bytes());
 }
+
+/// The bytes that do not always stand for themselves.
+const SPECIAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut control = 0;
+    while control < b' ' as usize {
+        table[control] = !matches!(control as u8, b'\t' | b'\n');
+        control += 1;
+    }
+    table[b'<' as usize] = true;
+    table[b'>' as usize] = true;
+    table[b'&' as usize] = true;
+    table[b'"' as usize] = true;
+    // Begins U+FFFE and U+FFFF, among others.
+    table[0xEF] = true;
+    table
+};

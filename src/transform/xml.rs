@@ -6,6 +6,7 @@
 //! resolved by address, not prefix. Nothing recurses, whatever the depth of the input.
 
 use std::borrow::Cow;
+use std::io::BufRead as _;
 
 use quick_xml::events::Event as Raw;
 
@@ -76,22 +77,21 @@ impl Fault {
     }
 }
 
-/// What stands next in a document. Comments and processing instructions are left out.
-#[derive(Debug)]
-pub(super) enum Event<'a> {
-    Start(Start<'a>),
-    /// Text or a part of it: entities and CDATA sections come as parts of their own.
-    Text {
-        at: usize,
-        text: Cow<'a, str>,
-    },
+/// What stands next in a document: [`Reader::start`] and [`Reader::piece`] tell more of it.
+/// Comments and processing instructions are left out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Event {
+    Start,
+    /// A part of a text that goes on, as far as a reference, a section or what is left out. The
+    /// rest of it comes with the tag behind it.
+    Text,
     End,
     /// The document ended as it should.
     Done,
 }
 
 /// A start tag, also that of an empty element, which is followed by an end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Start<'a> {
     pub(super) local: &'a str,
     /// The namespace's address, empty for none.
@@ -100,6 +100,13 @@ pub(super) struct Start<'a> {
     pub(super) at: usize,
     /// Where the content begins.
     pub(super) content_at: usize,
+}
+
+/// A piece of text, and where it stands.
+#[derive(Debug)]
+pub(super) struct Piece<'a> {
+    pub(super) at: usize,
+    pub(super) text: Cow<'a, str>,
 }
 
 /// An attribute, its value as written.
@@ -116,6 +123,14 @@ struct Binding<'a> {
     address: &'a str,
 }
 
+/// Where a piece of text stands: as it is up to `markup_at`, and then a CDATA section or a reference.
+#[derive(Clone, Copy, Default, Debug)]
+struct Place {
+    start: usize,
+    markup_at: usize,
+    end: usize,
+}
+
 pub(super) struct Reader<'a> {
     text: &'a str,
     inner: quick_xml::Reader<&'a [u8]>,
@@ -128,9 +143,18 @@ pub(super) struct Reader<'a> {
     end_due: bool,
     bindings: Vec<Binding<'a>>,
     attributes: Vec<Attribute<'a>>,
+    /// The last start tag.
+    start: Start<'a>,
+    piece: Place,
     /// The first character that XML does not allow.
     bad_character: usize,
+    /// What is looked for in every text, if it stands anywhere at all.
+    has_bracket: bool,
+    has_carriage_return: bool,
 }
+
+const SECTION_START: &str = "<![CDATA[";
+const SECTION_END: &[u8] = b"]]>";
 
 const XML_ADDRESS: &str = "http://www.w3.org/XML/1998/namespace";
 
@@ -149,7 +173,11 @@ impl<'a> Reader<'a> {
             end_due: false,
             bindings: Vec::new(),
             attributes: Vec::new(),
+            start: Start::default(),
+            piece: Place::default(),
             bad_character: first_bad_character(text).unwrap_or(usize::MAX),
+            has_bracket: memchr::memchr(b']', text.as_bytes()).is_some(),
+            has_carriage_return: memchr::memchr(b'\r', text.as_bytes()).is_some(),
         }
     }
 
@@ -158,46 +186,85 @@ impl<'a> Reader<'a> {
         self.attributes.iter().filter(|attribute| binding_prefix(attribute.name).is_none())
     }
 
+    /// The last start tag.
+    pub(super) fn start(&self) -> &Start<'a> {
+        &self.start
+    }
+
+    /// The text in front of the tag of the last event, or what the event says if it is text.
+    pub(super) fn piece(&self) -> Option<Piece<'a>> {
+        (self.piece.start < self.piece.end).then(|| self.piece_of(&self.piece))
+    }
+
+    fn piece_of(&self, place: &Place) -> Piece<'a> {
+        let plain = &self.text[place.start..place.markup_at];
+        let markup = &self.text[place.markup_at..place.end];
+        let (inside_at, inside) = match markup.as_bytes().first() {
+            None => return Piece { at: place.start, text: self.lines(plain) },
+            Some(b'<') => {
+                let inside = &markup[SECTION_START.len()..markup.len() - SECTION_END.len()];
+                (place.markup_at + SECTION_START.len(), self.lines(inside))
+            }
+            Some(_) => {
+                let character = resolve_reference(place.start, &markup[1..markup.len() - 1]);
+                (place.markup_at, Cow::Owned(character.map(String::from).unwrap_or_default()))
+            }
+        };
+        if plain.is_empty() {
+            return Piece { at: inside_at, text: inside };
+        }
+        Piece { at: place.start, text: self.lines(plain) + inside }
+    }
+
     /// The next event, or the first fault. After a fault the reader must not be used further.
-    pub(super) fn next(&mut self) -> Result<Event<'a>, Fault> {
+    ///
+    /// What came with an event stays in the reader: to hand it out with each one takes longer than
+    /// to read it.
+    pub(super) fn next(&mut self) -> Result<Event, Fault> {
+        self.piece = Place::default();
         if self.end_due {
             self.end_due = false;
             return Ok(self.end());
         }
         loop {
-            let at = self.position();
-            let raw = self.inner.read_event().map_err(|error| self.fault_of(at, &error))?;
+            let from = self.position();
+            let rest = &self.text.as_bytes()[from..];
+            let spaces = count(rest, is_space);
+            let length = match rest.get(spaces) {
+                // Mostly a line end between two tags.
+                Some(b'<') => spaces,
+                _ => memchr::memchr2(b'<', b'&', rest).unwrap_or(rest.len()),
+            };
+            let at = from + length;
+            if length > 0 {
+                self.characters(from, at)?;
+                self.inner.stream().consume(length);
+            }
+            let read = self.inner.read_event();
             let end = self.position();
-            if end > self.bad_character {
+            if end > self.bad_character && read.is_ok() {
                 return Err(self.bad_character_fault());
             }
-            let event = match raw {
-                Raw::Start(tag) => self.start(at, tag.name().as_ref().len(), end, 1)?,
-                Raw::Empty(tag) => {
-                    let event = self.start(at, tag.name().as_ref().len(), end, 2)?;
+            match &read {
+                Ok(Raw::Start(tag)) => return self.open(at, tag.name().as_ref().len(), end, 1),
+                Ok(Raw::Empty(tag)) => {
                     self.end_due = true;
-                    event
+                    return self.open(at, tag.name().as_ref().len(), end, 2);
                 }
-                Raw::End(_) => self.end(),
-                Raw::Text(_) => match self.characters(at, end)? {
-                    Some(event) => event,
-                    None => continue,
-                },
-                Raw::CData(section) => self.section(at, section.into_inner())?,
-                Raw::GeneralRef(_) => self.reference(at, end)?,
-                Raw::Decl(_) => {
-                    self.declaration(at, end)?;
-                    continue;
-                }
-                Raw::PI(instruction) => {
-                    check_instruction(at, instruction.target())?;
-                    continue;
-                }
-                Raw::Comment(_) => continue,
-                Raw::DocType(_) => return Err(document_type(at)),
-                Raw::Eof => self.done(at)?,
-            };
-            return Ok(event);
+                Ok(Raw::End(_)) => return Ok(self.end()),
+                Ok(Raw::CData(_)) => self.section(at, end)?,
+                Ok(Raw::GeneralRef(_)) => self.reference(at, end)?,
+                Ok(Raw::Decl(_)) => self.declaration(at, end)?,
+                Ok(Raw::PI(instruction)) => check_instruction(at, instruction.target())?,
+                Ok(Raw::Comment(_)) => {}
+                Ok(Raw::Text(_)) => return Err(Fault::malformed(at, "a tag")),
+                Ok(Raw::DocType(_)) => return Err(document_type(at)),
+                Ok(Raw::Eof) => return self.done(at),
+                Err(error) => return Err(self.fault_of(at, error)),
+            }
+            if self.piece.start < self.piece.end {
+                return Ok(Event::Text);
+            }
         }
     }
 
@@ -205,13 +272,13 @@ impl<'a> Reader<'a> {
         usize::try_from(self.inner.buffer_position()).unwrap_or(self.text.len())
     }
 
-    fn start(
+    fn open(
         &mut self,
         at: usize,
         name_length: usize,
         end: usize,
         closing: usize,
-    ) -> Result<Event<'a>, Fault> {
+    ) -> Result<Event, Fault> {
         if self.depth == 0 && self.rooted {
             return Err(
                 Fault::malformed(at, "the end of the document").with_found("a second root element")
@@ -238,10 +305,11 @@ impl<'a> Reader<'a> {
         if self.attributes.len() > 1 {
             self.check_unique()?;
         }
-        Ok(Event::Start(Start { local, namespace, at, content_at: end }))
+        self.start = Start { local, namespace, at, content_at: end };
+        Ok(Event::Start)
     }
 
-    fn end(&mut self) -> Event<'a> {
+    fn end(&mut self) -> Event {
         while self.bindings.last().is_some_and(|binding| binding.depth == self.depth) {
             self.bindings.pop();
         }
@@ -250,7 +318,12 @@ impl<'a> Reader<'a> {
         Event::End
     }
 
-    fn characters(&mut self, at: usize, end: usize) -> Result<Option<Event<'a>>, Fault> {
+    /// Takes the text up to the next markup. quick-xml would make an event of its own of it and
+    /// check its UTF-8 once more, for what is mostly a line end between two tags.
+    fn characters(&mut self, at: usize, end: usize) -> Result<(), Fault> {
+        if end > self.bad_character {
+            return Err(self.bad_character_fault());
+        }
         let raw = &self.text[at..end];
         if self.depth == 0 {
             if let Some(offset) = raw.bytes().position(|byte| !is_space(byte)) {
@@ -259,37 +332,47 @@ impl<'a> Reader<'a> {
                     Fault::malformed(at + offset, place).with_found("text outside of the root")
                 );
             }
-            return Ok(None);
+            return Ok(());
         }
-        if let Some(offset) = memchr::memmem::find(raw.as_bytes(), b"]]>") {
+        if self.has_bracket
+            && let Some(offset) = memchr::memmem::find(raw.as_bytes(), SECTION_END)
+        {
             return Err(Fault::malformed(at + offset, "']]&gt;' in text").with_found("]]>"));
         }
-        self.run(at, raw.len())?;
-        Ok(Some(Event::Text { at, text: normalise_lines(raw) }))
+        self.piece = Place { start: at, markup_at: end, end };
+        self.run(at, raw.len())
     }
 
-    fn section(&mut self, at: usize, content: Cow<'a, str>) -> Result<Event<'a>, Fault> {
+    fn section(&mut self, at: usize, end: usize) -> Result<(), Fault> {
         if self.depth == 0 {
             return Err(Fault::malformed(at, "a root element").with_found("a CDATA section"));
         }
-        self.run(at, content.len())?;
-        let text = match content {
-            Cow::Borrowed(raw) => normalise_lines(raw),
-            Cow::Owned(raw) => Cow::Owned(normalise_lines(&raw).into_owned()),
-        };
-        Ok(Event::Text { at: at + "<![CDATA[".len(), text })
+        self.run(at, end - at - SECTION_START.len() - SECTION_END.len())?;
+        self.add_markup(at, end);
+        Ok(())
     }
 
-    fn reference(&mut self, at: usize, end: usize) -> Result<Event<'a>, Fault> {
+    fn reference(&mut self, at: usize, end: usize) -> Result<(), Fault> {
         let name = &self.text[at + 1..end - 1];
-        let character = resolve_reference(at, name)?;
+        resolve_reference(at, name)?;
         if self.depth == 0 {
             return Err(
                 Fault::malformed(at, "a root element").with_found("text outside of the root")
             );
         }
         self.run(at, end - at)?;
-        Ok(Event::Text { at, text: Cow::Owned(character.to_string()) })
+        self.add_markup(at, end);
+        Ok(())
+    }
+
+    fn add_markup(&mut self, at: usize, end: usize) {
+        let start = if self.piece.end == 0 { at } else { self.piece.start };
+        self.piece = Place { start, markup_at: at, end };
+    }
+
+    /// Text as it is read: line ends are `\n`.
+    fn lines(&self, raw: &'a str) -> Cow<'a, str> {
+        if self.has_carriage_return { normalise_lines(raw) } else { Cow::Borrowed(raw) }
     }
 
     fn run(&mut self, at: usize, length: usize) -> Result<(), Fault> {
@@ -322,7 +405,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn done(&self, at: usize) -> Result<Event<'a>, Fault> {
+    fn done(&self, at: usize) -> Result<Event, Fault> {
         if self.depth > 0 {
             let expected = format!("the end tags of {} open elements", self.depth);
             return Err(Fault::malformed(at, &expected).with_found("the end of the message"));
@@ -388,7 +471,14 @@ impl<'a> Reader<'a> {
 
     fn resolve(&self, at: usize, prefix: &'a str) -> Result<&'a str, Fault> {
         let mut inner_first = self.bindings.iter().rev();
-        match inner_first.find(|binding| binding.prefix == prefix) {
+        // An empty prefix is no text to compare: its address is none, and processors that compare
+        // with a mask take a hundred nanoseconds to find out that there is nothing at it.
+        let declared = if prefix.is_empty() {
+            inner_first.find(|binding| binding.prefix.is_empty())
+        } else {
+            inner_first.find(|binding| binding.prefix == prefix)
+        };
+        match declared {
             Some(binding) => Ok(binding.address),
             None if prefix.is_empty() => Ok(""),
             None if prefix == "xml" => Ok(XML_ADDRESS),
@@ -421,10 +511,7 @@ impl<'a> Reader<'a> {
     }
 
     fn check_size(at: usize, size: usize, limit: usize, what: &str) -> Result<(), Fault> {
-        if size <= limit {
-            return Ok(());
-        }
-        Err(Fault::new(FailureCode::TooLarge, at, format!("at most {limit} {what}")))
+        if size <= limit { Ok(()) } else { Err(too_large(at, limit, what)) }
     }
 
     fn bad_character_fault(&self) -> Fault {
@@ -445,6 +532,11 @@ impl<'a> Reader<'a> {
         let place = usize::try_from(self.inner.error_position()).unwrap_or(at);
         Fault::malformed(place, &format!("well-formed XML ({error})"))
     }
+}
+
+#[cold]
+fn too_large(at: usize, limit: usize, what: &str) -> Fault {
+    Fault::new(FailureCode::TooLarge, at, format!("at most {limit} {what}"))
 }
 
 fn document_type(at: usize) -> Fault {
