@@ -162,7 +162,9 @@ impl Steps {
     }
 
     fn extend(&mut self, steps: &[usize]) {
-        steps.iter().for_each(|at| self.insert(*at));
+        for at in steps {
+            self.insert(*at);
+        }
     }
 
     /// All sets of a block are within that of the steps that are always awake, because the last

@@ -107,6 +107,7 @@ fn any_suspicious(block: &[u8]) -> bool {
 }
 
 /// Whether a character that XML does not allow may begin with the byte.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches a block is looked at at once")]
 fn is_suspicious(byte: u8) -> bool {
     let space = (byte == b'\n') | (byte == b'\t') | (byte == b'\r');
     ((byte < b' ') & !space) | (byte == 0xEF)
