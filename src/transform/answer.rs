@@ -2,7 +2,7 @@
 
 use super::diagnostic::File;
 use super::mapping::{Parser, Root};
-use super::reading::{Found, trimmed};
+use super::reading::{Found, Reading, trimmed};
 use super::rule::Condition;
 use super::source::{Source, Tree};
 use super::toml_tree::Fields;
@@ -111,7 +111,8 @@ fn exceptions(parser: &mut Parser<'_>, fields: &Fields<'_>) -> Option<Exceptions
     let each = part.texts("each", parser.problems)?;
     let (category, number) = (category?, number?);
     let mut ways = Vec::new();
-    for each in parser.sources(&each, None)? {
+    let each: Vec<_> = each.iter().map(|each| parser.place(each, None)).collect();
+    for each in each.into_iter().collect::<Option<Vec<_>>>()? {
         ways.push(Way {
             category: parser.source(&category, Some(&each))?,
             number: parser.source(&number, Some(&each))?,
@@ -225,20 +226,12 @@ impl Way {
         let reading = message.reading;
         let mut exceptions = Vec::new();
         for found in reading.find(&self.each, Found::ROOT) {
-            let values = |sources: &[Source]| -> Vec<String> {
-                let each = sources
-                    .iter()
-                    .flat_map(|source| reading.find(source, found).collect::<Vec<_>>());
-                let texts = each.map(|found| trimmed(reading.text(found)).to_owned());
-                texts.filter(|text| !text.is_empty()).collect()
-            };
-            let one = |source: &Source| values(std::slice::from_ref(source)).into_iter().next();
-            let (category, number) = (one(&self.category), one(&self.number));
+            let first = |sources| values(reading, sources, found).next().unwrap_or_default();
             let exception = AnswerException {
-                category: category.unwrap_or_default(),
-                number: number.unwrap_or_default(),
-                parameters: values(&self.parameters),
-                text: values(&self.text).into_iter().next().unwrap_or_default(),
+                category: first(std::slice::from_ref(&self.category)).to_owned(),
+                number: first(std::slice::from_ref(&self.number)).to_owned(),
+                parameters: values(reading, &self.parameters, found).map(str::to_owned).collect(),
+                text: first(&self.text).to_owned(),
             };
             // An element that says nothing is the group around those that do.
             if exception != AnswerException::default() {
@@ -247,6 +240,16 @@ impl Way {
         }
         exceptions
     }
+}
+
+/// The values of the sources inside an element, one source after the other.
+fn values<'r>(
+    reading: &'r Reading<'_>,
+    sources: &'r [Source],
+    within: Found,
+) -> impl Iterator<Item = &'r str> {
+    let found = sources.iter().flat_map(move |source| reading.find(source, within));
+    found.map(|found| trimmed(reading.text(found))).filter(|text| !text.is_empty())
 }
 
 fn single(message: &Message<'_>, source: &Source, findings: &mut Vec<Finding>) -> Option<Found> {

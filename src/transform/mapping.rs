@@ -244,7 +244,7 @@ impl Parser<'_> {
         }
         let to = fields.required_text("to", self.problems);
         let each = fields.text("each", self.problems);
-        let source = each.and_then(|each| self.source(&each, around.source));
+        let source = each.and_then(|each| self.place(&each, around.source));
         let (Some(to), Some(source)) = (to, source) else { return };
         let when = self.conditions(fields, "when", Some(&source));
         let Some(path) = self.target_path(&to) else { return };
@@ -286,8 +286,16 @@ impl Parser<'_> {
         sources.into_iter().collect()
     }
 
-    /// Reads a source path and makes it a place in the tree.
+    /// Reads the path of a value and makes it a place in the tree.
     pub(super) fn source(&mut self, text: &Text<'_>, base: Option<&Source>) -> Option<Source> {
+        let source = self.place(text, base)?;
+        self.tree.keep_text(source.node);
+        Some(source)
+    }
+
+    /// Reads the path of elements that have others inside; what text stands between those is not
+    /// asked for.
+    pub(super) fn place(&mut self, text: &Text<'_>, base: Option<&Source>) -> Option<Source> {
         let path = text.path(self.file, self.problems)?;
         let source = self.tree.add(&path, base);
         if source.tests.len() > CHOICES_MAX {

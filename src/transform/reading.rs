@@ -77,6 +77,7 @@ pub(super) fn read<'a, 't>(
     let root = *reader.start();
     let Some(tree) = tree_of(&root) else { return (None, pass_over(&mut reader)) };
     let mut reading = Reading::begun(tree, text.len());
+    reading.unknown.reserve(UNKNOWN_MAX.min(text.len() / BYTES_PER_ELEMENT));
     reading.open(NodeId::ROOT, Found::NONE, root.at, root.content_at);
     reading.keep_attributes(tree, Found::ROOT, &reader);
     let read = reading.fill(&mut reader, tree, root.namespace);
@@ -97,7 +98,7 @@ impl<'a> Reading<'a> {
         Self {
             elements: Vec::with_capacity(size / BYTES_PER_ELEMENT + 8),
             chains: vec![(Found::NONE, Found::NONE); tree.len()],
-            unknown: Vec::with_capacity(UNKNOWN_MAX.min(size / BYTES_PER_ELEMENT)),
+            unknown: Vec::new(),
         }
     }
 

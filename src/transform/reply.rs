@@ -5,7 +5,7 @@
 //! other mapping. So a site can change the shape of its replies without Rust.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use super::mapping::{Parser, Root, root};
 use super::reading::{Found, Reading};
@@ -13,7 +13,6 @@ use super::source::{NodeId, Tree};
 use super::target::Layout;
 use super::toml_tree::Fields;
 use super::translate::{self, Manner, Message};
-use super::value_map::ValueMap;
 use crate::domain::{AnswerException, ExternalKey, Failure, FailureCode, Reply, Sign, Told};
 
 /// Every path of the document of a reply.
@@ -57,7 +56,7 @@ pub(super) struct ReplyMapping {
 #[derive(Debug)]
 struct Codes {
     /// `category!number` of asset management to `category!number` of billing.
-    map: Option<Arc<ValueMap>>,
+    map: HashMap<Box<str>, Code>,
     generic: Code,
     unmapped_value: Code,
 }
@@ -103,9 +102,13 @@ fn codes(parser: &mut Parser<'_>, fields: &Fields<'_>) -> Option<Codes> {
     errors.check_keys(&["map", "generic", "unmapped_value"], parser.problems);
     let map = errors.text("map", parser.problems);
     let map = map.and_then(|name| parser.map(&name, None));
+    let mut codes = HashMap::new();
     if let Some(map) = &map {
-        let wrong = map.entries.iter().filter(|(_, to)| Code::parse(to).is_none());
-        for (from, to) in wrong {
+        for (from, to) in &map.entries {
+            if let Some(code) = Code::parse(to) {
+                codes.insert(from.clone(), code);
+                continue;
+            }
             let message = format!("'{to}', the entry of '{from}', is no category!number");
             parser.problems.file_error(
                 &map.file,
@@ -124,11 +127,11 @@ fn codes(parser: &mut Parser<'_>, fields: &Fields<'_>) -> Option<Codes> {
         code
     };
     let (generic, unmapped_value) = (code("generic"), code("unmapped_value"));
-    Some(Codes { map, generic: generic?, unmapped_value: unmapped_value? })
+    Some(Codes { map: codes, generic: generic?, unmapped_value: unmapped_value? })
 }
 
 impl ReplyMapping {
-    pub(super) fn write(&self, reply: &Reply) -> Vec<u8> {
+    pub(super) fn write<'a>(&'a self, reply: &'a Reply) -> Vec<u8> {
         let mut page = Page::new(&self.tree);
         page.leaf("syncRequestId", reply.sync_request.as_str());
         page.leaf("outcome", reply.told.outcome());
@@ -143,13 +146,13 @@ impl ReplyMapping {
                     page.leaf("supersededBy", by.as_str());
                 }
                 let by = by.as_ref().map_or("a newer one", |by| by.as_str());
-                page.leaf("comments", &format!("superseded by sync request {by}"));
+                page.leaf("comments", format!("superseded by sync request {by}"));
             }
             Told::Discarded { reason } => {
-                page.leaf("reason", reason);
+                page.leaf("reason", reason.as_str());
                 page.open("exceptions");
-                let parameters = [Cow::Borrowed(reason.as_str())];
-                page.exception(1, &self.codes.generic, &parameters, "discarded by an operator");
+                let comments = Cow::Borrowed("discarded by an operator");
+                page.exception(1, &self.codes.generic, [reason.as_str().into()], comments);
                 page.close();
             }
         }
@@ -158,33 +161,30 @@ impl ReplyMapping {
         translate::write(message, &self.layout, Manner::Lenient).bytes
     }
 
-    fn rejected<'a>(&self, page: &mut Page<'a, '_>, exceptions: &'a [AnswerException]) {
+    fn rejected<'a>(&'a self, page: &mut Page<'a, '_>, exceptions: &'a [AnswerException]) {
         page.open("exceptions");
         for (index, exception) in exceptions.iter().enumerate() {
             let key = format!("{}!{}", exception.category, exception.number);
-            let mapped = self.codes.map.as_ref().and_then(|map| map.get(&key));
-            let code = mapped.and_then(Code::parse);
-            let code = code.as_ref().unwrap_or(&self.codes.generic);
+            let code = self.codes.map.get(&*key).unwrap_or(&self.codes.generic);
             let mut comments = match (exception.category.as_str(), exception.number.as_str()) {
                 ("", "") => "W1 without category and number".to_owned(),
                 (category, number) => format!("W1 category {category} number {number}"),
             };
             if !exception.text.is_empty() {
-                comments = format!("{comments}: {}", exception.text);
+                comments.extend([": ", &exception.text]);
             }
-            let parameters: Vec<_> =
-                exception.parameters.iter().map(|text| Cow::Borrowed(text.as_str())).collect();
-            page.exception(index + 1, code, &parameters, &comments);
+            let parameters = exception.parameters.iter().map(|text| text.as_str().into());
+            page.exception(index + 1, code, parameters, comments.into());
         }
         if exceptions.is_empty() {
-            let parameters =
-                [Cow::Borrowed("asset management refused the request without a reason")];
-            page.exception(1, &self.codes.generic, &parameters, "W1 without category and number");
+            let parameter = "asset management refused the request without a reason".into();
+            let comments = "W1 without category and number".into();
+            page.exception(1, &self.codes.generic, [parameter], comments);
         }
         page.close();
     }
 
-    fn parked<'a>(&self, page: &mut Page<'a, '_>, failure: &'a Failure) {
+    fn parked<'a>(&'a self, page: &mut Page<'a, '_>, failure: &'a Failure) {
         page.leaf("failureCode", failure.code.as_str());
         let code = match failure.code {
             FailureCode::UnmappedValue => &self.codes.unmapped_value,
@@ -197,7 +197,7 @@ impl ReplyMapping {
         }
         page.open("exceptions");
         let comments = format!("{} {}", failure.code, failure.code.title());
-        page.exception(1, code, &parameters, &comments);
+        page.exception(1, code, parameters, comments.into());
         page.close();
     }
 }
@@ -232,24 +232,20 @@ impl<'a, 't> Page<'a, 't> {
         }
     }
 
-    fn leaf(&mut self, name: &str, text: &str) {
-        self.text(name, Cow::Owned(text.to_owned()));
-    }
-
-    fn text(&mut self, name: &str, text: Cow<'a, str>) {
+    fn leaf(&mut self, name: &str, text: impl Into<Cow<'a, str>>) {
         self.open(name);
         if let Some(Some((_, found))) = self.open.last() {
-            self.reading.append(*found, 0, text);
+            self.reading.append(*found, 0, text.into());
         }
         self.close();
     }
 
-    fn keys(&mut self, keys: &[ExternalKey]) {
+    fn keys(&mut self, keys: &'a [ExternalKey]) {
         self.open("keys");
         for key in keys {
             self.open("key");
-            self.leaf("entity", &key.entity);
-            self.leaf("value", &key.value);
+            self.leaf("entity", key.entity.as_str());
+            self.leaf("value", key.value.as_str());
             self.close();
         }
         self.close();
@@ -258,19 +254,19 @@ impl<'a, 't> Page<'a, 't> {
     fn exception(
         &mut self,
         sequence: usize,
-        code: &Code,
-        parameters: &[Cow<'a, str>],
-        comments: &str,
+        code: &'a Code,
+        parameters: impl IntoIterator<Item = Cow<'a, str>>,
+        comments: Cow<'a, str>,
     ) {
         self.open("exception");
-        self.leaf("sequence", &sequence.to_string());
-        self.leaf("category", &code.category);
-        self.leaf("number", &code.number);
+        self.leaf("sequence", sequence.to_string());
+        self.leaf("category", &*code.category);
+        self.leaf("number", &*code.number);
         self.open("parameters");
-        for (index, parameter) in parameters.iter().enumerate() {
+        for (index, parameter) in parameters.into_iter().enumerate() {
             self.open("parameter");
-            self.leaf("sequence", &(index + 1).to_string());
-            self.text("value", parameter.clone());
+            self.leaf("sequence", (index + 1).to_string());
+            self.leaf("value", parameter);
             self.close();
         }
         self.close();

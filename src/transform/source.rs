@@ -94,8 +94,12 @@ impl Tree {
                 shown = format!("{shown}[{}={}]", test.child, test.value);
             }
         }
-        self.nodes[node.index()].keeps_text = true;
         Source { node, tests, from_root: base.is_none(), shown: shown.into() }
+    }
+
+    /// Says that somebody asks for the text at a place, and not only for what stands inside.
+    pub(super) fn keep_text(&mut self, node: NodeId) {
+        self.nodes[node.index()].keeps_text = true;
     }
 
     /// Marks a path as known: neither read nor reported as unknown.

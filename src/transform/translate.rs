@@ -62,7 +62,7 @@ const VALUE_MAX: usize = 80;
 
 /// Writes what the layout says about the message.
 pub(super) fn write<'r>(message: Message<'r>, layout: &'r Layout, manner: Manner) -> Written {
-    let out = Writer::new(message.text.len() + 256);
+    let out = Writer::new(message.text.len() + 512);
     let mut run = Run { message, manner, passes: 0, findings: Vec::new(), out };
     let block = &layout.block;
     for at in layout.alarm.awake(message.reading).iter() {

@@ -116,9 +116,9 @@ pub(super) fn escape_into(out: &mut Vec<u8>, text: &str) {
 /// The bytes that do not always stand for themselves.
 const SPECIAL: [bool; 256] = {
     let mut table = [false; 256];
-    let mut control = 0;
-    while control < b' ' as usize {
-        table[control] = !matches!(control as u8, b'\t' | b'\n');
+    let mut control = 0_u8;
+    while control < b' ' {
+        table[control as usize] = !matches!(control, b'\t' | b'\n');
         control += 1;
     }
     table[b'<' as usize] = true;

@@ -131,6 +131,7 @@ struct Place {
     end: usize,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "they are facts, not a state in disguise")]
 pub(super) struct Reader<'a> {
     text: &'a str,
     inner: quick_xml::Reader<&'a [u8]>,

@@ -108,6 +108,7 @@ fn malformed_documents_are_refused_and_never_recovered() {
         ("reference after the root", after("&#32;"), Some(Malformed)),
         ("CDATA after the root", after("<![CDATA[ ]]>"), Some(Malformed)),
         ("text in front", format!("x{GOOD}"), Some(Malformed)),
+        ("two byte order marks", format!("\u{FEFF}\u{FEFF}{GOOD}"), Some(Malformed)),
         ("space in front of the declaration", format!(" {GOOD}"), Some(Malformed)),
         ("second declaration", after("<?xml version=\"1.0\"?>"), Some(Malformed)),
         ("mismatched", with("</bo>", "</bo2>"), Some(Malformed)),
