@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use super::numbers::{Spread, shown};
 
-const WIDTH: u32 = 760;
-const LABEL_WIDTH: u32 = 250;
+const WIDTH: u32 = 820;
+const LABEL_WIDTH: u32 = 310;
 const PLOT_WIDTH: u32 = 400;
 const ROW_HEIGHT: u32 = 34;
 const HEAD_HEIGHT: u32 = 44;
