@@ -170,7 +170,9 @@ impl Steps {
     /// All sets of a block are within that of the steps that are always awake, because the last
     /// step is one of them.
     fn add(&mut self, other: &Self) {
-        self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word |= other);
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word |= other;
+        }
     }
 
     /// The steps in their order.

@@ -107,10 +107,8 @@ fn any_suspicious(block: &[u8]) -> bool {
 }
 
 /// Whether a character that XML does not allow may begin with the byte.
-#[expect(clippy::needless_bitwise_bool, reason = "without branches a block is looked at at once")]
 fn is_suspicious(byte: u8) -> bool {
-    let space = (byte == b'\n') | (byte == b'\t') | (byte == b'\r');
-    ((byte < b' ') & !space) | (byte == 0xEF)
+    (byte < b' ' && !is_space(byte)) || byte == 0xEF
 }
 
 /// Splits a qualified name; none if it is no such name.

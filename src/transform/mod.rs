@@ -5,8 +5,9 @@
 //! not known here.
 //!
 //! Read in this order, which is the order that a message takes: [`encoding`] makes text of the
-//! bytes, [`xml`] reads it strictly, [`reading`] keeps what the mapping asks for, [`translate`]
-//! applies the [`rule`]s to it and [`write`] writes the result. [`catalog`] holds it all together.
+//! bytes, [`xml`] reads it strictly, [`reading`] keeps what the mapping asks for, [`awake`] finds the
+//! [`rule`]s that have something to say of it, [`translate`] applies them and [`write`] writes the
+//! result. [`catalog`] holds it all together.
 //! How a mapping becomes those tables: [`toml_tree`], [`path`], [`mapping`], [`load`].
 
 mod answer;

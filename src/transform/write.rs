@@ -113,19 +113,15 @@ pub(super) fn escape_into(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(rest.as_bytes());
 }
 
-/// The bytes that do not always stand for themselves.
+/// The bytes that do not always stand for themselves. 0xEF begins U+FFFE and U+FFFF, among others.
 const SPECIAL: [bool; 256] = {
     let mut table = [false; 256];
-    let mut control = 0_u8;
-    while control < b' ' {
-        table[control as usize] = !matches!(control, b'\t' | b'\n');
-        control += 1;
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        let control = byte < b' ' && !matches!(byte, b'\t' | b'\n');
+        table[byte as usize] = control || matches!(byte, b'<' | b'>' | b'&' | b'"');
+        byte += 1;
     }
-    table[b'<' as usize] = true;
-    table[b'>' as usize] = true;
-    table[b'&' as usize] = true;
-    table[b'"' as usize] = true;
-    // Begins U+FFFE and U+FFFF, among others.
     table[0xEF] = true;
     table
 };

@@ -1,9 +1,10 @@
 //! A strict XML reader: bounded, without entities, without document types.
 //!
-//! quick-xml finds the tags; this module adds what it leaves open (see its issue tracker and
-//! `docs/mapping.md`): a truncated document, a second root, text outside of the root, control
-//! characters, undeclared prefixes and names that are none are all faults here. Namespaces are
-//! resolved by address, not prefix. Nothing recurses, whatever the depth of the input.
+//! quick-xml reads the markup; this module takes the text in between, and adds what quick-xml leaves
+//! open (see its issue tracker and `docs/mapping.md`): a truncated document, a second root, text
+//! outside of the root, control characters, undeclared prefixes and names that are none are all
+//! faults here. Namespaces are resolved by address, not prefix. Nothing recurses, whatever the depth
+//! of the input.
 
 use std::borrow::Cow;
 use std::io::BufRead as _;
@@ -123,7 +124,7 @@ struct Binding<'a> {
     address: &'a str,
 }
 
-/// Where a piece of text stands: as it is up to `markup_at`, and then a CDATA section or a reference.
+/// Where a piece of text stands: plain up to `markup_at`, then a CDATA section or a reference.
 #[derive(Clone, Copy, Default, Debug)]
 struct Place {
     start: usize,
@@ -131,7 +132,6 @@ struct Place {
     end: usize,
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "they are facts, not a state in disguise")]
 pub(super) struct Reader<'a> {
     text: &'a str,
     inner: quick_xml::Reader<&'a [u8]>,
@@ -139,13 +139,13 @@ pub(super) struct Reader<'a> {
     depth: usize,
     elements: usize,
     text_run: usize,
-    rooted: bool,
     /// The last start tag was that of an empty element; its end is due.
     end_due: bool,
     bindings: Vec<Binding<'a>>,
     attributes: Vec<Attribute<'a>>,
     /// The last start tag.
     start: Start<'a>,
+    /// The text that the last event brings with it.
     piece: Place,
     /// The first character that XML does not allow.
     bad_character: usize,
@@ -170,7 +170,6 @@ impl<'a> Reader<'a> {
             depth: 0,
             elements: 0,
             text_run: 0,
-            rooted: false,
             end_due: false,
             bindings: Vec::new(),
             attributes: Vec::new(),
@@ -194,14 +193,11 @@ impl<'a> Reader<'a> {
 
     /// The text in front of the tag of the last event, or what the event says if it is text.
     pub(super) fn piece(&self) -> Option<Piece<'a>> {
-        (self.piece.start < self.piece.end).then(|| self.piece_of(&self.piece))
-    }
-
-    fn piece_of(&self, place: &Place) -> Piece<'a> {
+        let place = (self.piece.start < self.piece.end).then_some(self.piece)?;
         let plain = &self.text[place.start..place.markup_at];
         let markup = &self.text[place.markup_at..place.end];
         let (inside_at, inside) = match markup.as_bytes().first() {
-            None => return Piece { at: place.start, text: self.lines(plain) },
+            None => return Some(Piece { at: place.start, text: self.lines(plain) }),
             Some(b'<') => {
                 let inside = &markup[SECTION_START.len()..markup.len() - SECTION_END.len()];
                 (place.markup_at + SECTION_START.len(), self.lines(inside))
@@ -212,9 +208,9 @@ impl<'a> Reader<'a> {
             }
         };
         if plain.is_empty() {
-            return Piece { at: inside_at, text: inside };
+            return Some(Piece { at: inside_at, text: inside });
         }
-        Piece { at: place.start, text: self.lines(plain) + inside }
+        Some(Piece { at: place.start, text: self.lines(plain) + inside })
     }
 
     /// The next event, or the first fault. After a fault the reader must not be used further.
@@ -258,7 +254,8 @@ impl<'a> Reader<'a> {
                 Ok(Raw::Decl(_)) => self.declaration(at, end)?,
                 Ok(Raw::PI(instruction)) => check_instruction(at, instruction.target())?,
                 Ok(Raw::Comment(_)) => {}
-                Ok(Raw::Text(_)) => return Err(Fault::malformed(at, "a tag")),
+                // Cannot be: what stands in front of the markup is taken already.
+                Ok(Raw::Text(_)) => return Err(Fault::malformed(at, "markup")),
                 Ok(Raw::DocType(_)) => return Err(document_type(at)),
                 Ok(Raw::Eof) => return self.done(at),
                 Err(error) => return Err(self.fault_of(at, error)),
@@ -273,6 +270,11 @@ impl<'a> Reader<'a> {
         usize::try_from(self.inner.buffer_position()).unwrap_or(self.text.len())
     }
 
+    /// Whether the root is read already.
+    fn is_rooted(&self) -> bool {
+        self.elements > 0
+    }
+
     fn open(
         &mut self,
         at: usize,
@@ -280,12 +282,11 @@ impl<'a> Reader<'a> {
         end: usize,
         closing: usize,
     ) -> Result<Event, Fault> {
-        if self.depth == 0 && self.rooted {
+        if self.depth == 0 && self.is_rooted() {
             return Err(
                 Fault::malformed(at, "the end of the document").with_found("a second root element")
             );
         }
-        self.rooted = true;
         self.text_run = 0;
         self.depth += 1;
         self.elements += 1;
@@ -328,7 +329,8 @@ impl<'a> Reader<'a> {
         let raw = &self.text[at..end];
         if self.depth == 0 {
             if let Some(offset) = raw.bytes().position(|byte| !is_space(byte)) {
-                let place = if self.rooted { "the end of the document" } else { "a root element" };
+                let place =
+                    if self.is_rooted() { "the end of the document" } else { "a root element" };
                 return Err(
                     Fault::malformed(at + offset, place).with_found("text outside of the root")
                 );
@@ -411,7 +413,7 @@ impl<'a> Reader<'a> {
             let expected = format!("the end tags of {} open elements", self.depth);
             return Err(Fault::malformed(at, &expected).with_found("the end of the message"));
         }
-        if !self.rooted {
+        if !self.is_rooted() {
             return Err(Fault::malformed(at, "a root element").with_found("the end of the message"));
         }
         Ok(Event::Done)

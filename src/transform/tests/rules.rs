@@ -88,6 +88,28 @@ fn values_are_checked() {
 }
 
 #[test]
+fn rules_without_a_value_change_nothing_however_many() {
+    let idle = |n: usize| {
+        format!(
+            r#"{{ to = "g{n}/x", from = "c{n}" }},
+            {{ to = "h{n}/x", const = "1", when = {{ path = "k", is = "{n}" }} }},
+            {{ to = "i{n}/x", from = "l[k={n}]/v" }},"#
+        )
+    };
+    let idle = (0..200).map(idle).collect::<Vec<_>>().concat();
+    let rules = format!(r#"{{ to = "a", from = "a" }}, {idle} {{ to = "d/b", from = "b" }}"#);
+    let none = "<a>1</a><k>x</k><l><k>y</k><v>2</v></l><b>3</b>";
+    gives(&rules, none, "<a>1</a><d><b>3</b></d>");
+    let three = "<k> 7 </k><l><k>9</k><v>2</v></l><c199>3</c199>";
+    gives(&rules, three, "<h7><x>1</x></h7><i9><x>2</x></i9><g199><x>3</x></g199>");
+    refuses(
+        &format!(r#"{idle} {{ to = "d", from = "b", required = true }}"#),
+        none.split_once("<b>").unwrap().0,
+        FailureCode::MissingField,
+    );
+}
+
+#[test]
 fn conditions_choose_rules() {
     let rules = r#"
         { to = "x", const = "one", when = { path = "a", is = ["1", "eins"] } },
