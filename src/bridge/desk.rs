@@ -123,7 +123,7 @@ fn returned(arrival: &Arrival, (leg, sender): (Leg, Sender)) -> Option<TakenIn> 
         }),
         Leg::Reply => Some(TakenIn::Returned {
             message,
-            about: Returned::Reply,
+            about: Returned::Reply(arrival.properties.header(header::REQUEST)?.parse().ok()?),
             failure: Failure::new(
                 FailureCode::ReplyDeadLettered,
                 format!("reply {message} came back from billing: {reason}"),

@@ -138,7 +138,7 @@ pub enum TakenIn {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Returned {
     Location(RequestId),
-    Reply,
+    Reply(RequestId),
 }
 
 /// What came of a message on the error queue.

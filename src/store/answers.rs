@@ -14,13 +14,14 @@ use crate::domain::{
 
 /// What comes of an answer that was read.
 pub(super) enum Decided {
-    Moved(Row),
-    Ignored(Row, Ignored),
+    Moved(Row, Option<Known>),
+    Ignored(Row, Option<Known>, Ignored),
     Fails(Failure, Option<Row>),
 }
 
 /// A stored answer.
-struct Known {
+#[derive(Clone, Copy)]
+pub(super) struct Known {
     seq: i64,
     request: Option<i64>,
 }
@@ -36,23 +37,17 @@ impl Work<'_> {
             Err(failure) => Decided::Fails(failure.clone(), None),
         };
         match decided {
-            Decided::Moved(row) => {
-                self.keep_settled(new, &row)?;
-                let (request, state, trace) = (row.id, row.state.as_str(), self.trace_of(row.seq)?);
-                Ok(Settled::Moved { request, state, sync_request: row.sync_request, trace })
+            Decided::Moved(row, known) => {
+                self.keep_settled(new, &row, known)?;
+                let Row { id: request, state, sync_request, trace, .. } = row;
+                Ok(Settled::Moved { request, state: state.as_str(), sync_request, trace })
             }
-            Decided::Ignored(row, why) => {
-                self.keep_settled(new, &row)?;
+            Decided::Ignored(row, known, why) => {
+                self.keep_settled(new, &row, known)?;
                 Ok(Settled::Ignored { request: row.id, why })
             }
             Decided::Fails(failure, row) => self.park_answer(new, row.as_ref(), failure),
         }
-    }
-
-    /// The trace context that a request came with.
-    fn trace_of(&self, request: i64) -> Result<Option<String>> {
-        const TRACE: &str = "SELECT trace FROM requests WHERE seq = ?1";
-        Ok(self.statement(TRACE)?.query_row([request], |row| row.get(0))?)
     }
 
     /// Finds whom an answer answers and lets it happen.
@@ -61,8 +56,11 @@ impl Work<'_> {
             let detail = self.orphaned(&answer.reference)?;
             return Ok(Decided::Fails(Failure::new(FailureCode::AnswerOrphaned, detail), None));
         };
-        if self.settled_before(id, row.seq)? {
-            return Ok(Decided::Ignored(row, Ignored::AlreadySettled));
+        let known = self.known(id, Some(row.seq))?;
+        if let Some(known) = &known
+            && self.settled_before(known, row.seq)?
+        {
+            return Ok(Decided::Ignored(row, Some(*known), Ignored::AlreadySettled));
         }
         let step = self.take(&mut row, &Event::Answered(answer.verdict), With::Answer(answer))?;
         self.release()?;
@@ -75,8 +73,8 @@ impl Work<'_> {
                 let detail = format!("request {} was never handed over", row.id);
                 Decided::Fails(Failure::new(FailureCode::AnswerOrphaned, detail), Some(row))
             }
-            Step::Ignored(why) => Decided::Ignored(row, why),
-            Step::Moved { .. } | Step::Repeated | Step::Refused(_) => Decided::Moved(row),
+            Step::Ignored(why) => Decided::Ignored(row, known, why),
+            Step::Moved { .. } | Step::Repeated | Step::Refused(_) => Decided::Moved(row, known),
         })
     }
 
@@ -112,16 +110,15 @@ impl Work<'_> {
 
     /// Whether the same answer has settled the same request before: a redelivery. Billing may
     /// have been told something else since, so the state alone does not know.
-    fn settled_before(&self, id: AnswerId, request: i64) -> Result<bool> {
-        const BEFORE: &str = "SELECT 1 FROM answers a WHERE a.id = ?1 AND a.request = ?2 \
-             AND NOT EXISTS (SELECT 1 FROM errors e WHERE e.about = 1 AND e.subject = a.seq \
-                 AND e.status <> 2)";
-        Ok(self.statement(BEFORE)?.exists(params![id.as_uuid().as_bytes(), request])?)
+    fn settled_before(&self, known: &Known, request: i64) -> Result<bool> {
+        let error = self.error_of(Subject::Answer { seq: known.seq })?;
+        let is_over = error.is_none_or(|(_, status)| status == ErrorStatus::Resolved);
+        Ok(known.request == Some(request) && is_over)
     }
 
     /// Keeps an answer that found its request, once; if it was parked before, that is over.
-    fn keep_settled(&self, new: &NewAnswer, row: &Row) -> Result<()> {
-        match self.known(new.id, Some(row.seq))? {
+    fn keep_settled(&self, new: &NewAnswer, row: &Row, known: Option<Known>) -> Result<()> {
+        match known {
             Some(known) if known.request.is_none_or(|request| request == row.seq) => {
                 let verdict = new.read.as_ref().ok();
                 self.match_answer(known.seq, row, verdict)

@@ -19,8 +19,8 @@ impl Work<'_> {
             TakenIn::Returned { message, about: Returned::Location(request), failure } => {
                 self.location_came_back(*request, *message, failure)
             }
-            TakenIn::Returned { message, about: Returned::Reply, failure } => {
-                self.return_reply(*message, failure)
+            TakenIn::Returned { message, about: Returned::Reply(request), failure } => {
+                self.return_reply(*request, *message, failure)
             }
             TakenIn::Request { request, failure } => self.take_in_request(request, failure),
             TakenIn::Answer { answer, failure } => self.take_in_answer(answer, failure.clone()),

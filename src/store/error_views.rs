@@ -5,6 +5,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row as SqlRow, params_from_iter};
 
 use super::outbox::about;
+use super::payload::{bundle_of, payload_columns};
+use super::readers::Reader;
 use super::rows::{self, Result};
 use super::views::{Filter, arrival, page};
 use crate::bridge::Arrival;
@@ -130,15 +132,21 @@ fn filter(query: &ErrorQuery) -> Filter {
     filter
 }
 
-pub(super) fn error_message(connection: &Connection, id: ErrorId) -> Result<Option<Arrival>> {
+pub(super) fn error_message(reader: &Reader, id: ErrorId) -> Result<Option<Arrival>> {
     let sql = format!(
-        "SELECT p.properties, p.made_at, p.form, p.body FROM {JOINED} JOIN payloads p ON p.id = \
-         CASE e.about WHEN 0 THEN r.received WHEN 1 THEN a.payload ELSE y.payload END \
-         WHERE e.id = ?1"
+        "SELECT {} FROM {JOINED} JOIN payloads p ON p.id = {} WHERE e.id = ?1",
+        payload_columns!(
+            "CASE e.about WHEN 0 THEN r.received WHEN 1 THEN a.payload ELSE y.payload END",
+            "p"
+        ),
+        bundle_of!(
+            "(CASE e.about WHEN 0 THEN r.received WHEN 1 THEN a.payload ELSE y.payload END)"
+        )
     );
-    let mut statement = connection.prepare_cached(&sql)?;
+    let mut statement = reader.connection.prepare_cached(&sql)?;
     let mut found = statement.query([id.0])?;
-    found.next()?.map(|row| arrival(row, 0)).transpose()
+    let mut unpacker = reader.unpacker.borrow_mut();
+    found.next()?.map(|row| arrival(&unpacker.read(row, 0)?)).transpose()
 }
 
 /// What an outage of a lane parked: open records of the codes that are no fault of the message.

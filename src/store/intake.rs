@@ -8,6 +8,8 @@ use super::moves::log;
 use super::rows::{self, Result, Row};
 use super::story::{self, With};
 use super::work::Work;
+use crate::bridge::Outgoing;
+use crate::bridge::message::What;
 use crate::bridge::ports::{NewRequest, Recorded};
 use crate::domain::{
     Entry, ErrorId, Event, Failure, FailureCode, Place, Placing, RequestId, ServicePointId, State,
@@ -58,7 +60,7 @@ impl Work<'_> {
 
     fn bear(&mut self, new: &NewRequest) -> Result<Recorded> {
         let translation = translated(new);
-        let mut row = self.unborn(new, translation.as_ref().ok())?;
+        let mut row = self.unborn(new, translation.as_ref().ok().copied())?;
         let neighbours = self.neighbours(&row)?;
         let overtakes = match &translation {
             Ok(_) => {
@@ -73,7 +75,12 @@ impl Work<'_> {
             Err(_) => Placing::of_untranslatable(&neighbours),
         };
         self.fit_outbox(&mut row)?;
-        self.insert(&row, new)?;
+        if let (Some(place), Ok(translation)) = (row.place, &translation)
+            && let Some(message) = location(&row, new, translation)
+        {
+            self.fresh.borrow_mut().remember(place, message);
+        }
+        self.insert(&row)?;
         self.tell_birth(&mut row, new, &translation)?;
         self.count(None, &row.state);
         log(&row, translation.as_ref().err());
@@ -103,10 +110,12 @@ impl Work<'_> {
             error: None,
             told: None,
             replies: 0,
+            reply_correlation: new.reply_correlation.clone(),
+            trace: new.trace.clone(),
         })
     }
 
-    fn insert(&self, row: &Row, new: &NewRequest) -> Result<()> {
+    fn insert(&self, row: &Row) -> Result<()> {
         const ADD: &str = "INSERT INTO requests (seq, id, sync_request, service_point, version, \
              created_at_ms, state, tries, date_ms, superseded_by, place, attempted, kind, edition, \
              received, outgoing, mapping, replies, resends, reply_correlation, trace, \
@@ -129,8 +138,8 @@ impl Work<'_> {
             row.received,
             row.outgoing,
             row.mapping,
-            new.reply_correlation,
-            new.trace,
+            row.reply_correlation,
+            row.trace,
             self.at(),
         ])?;
         Ok(())
@@ -141,7 +150,7 @@ impl Work<'_> {
         &self,
         row: &mut Row,
         new: &NewRequest,
-        translation: &Result<Translation, Failure>,
+        translation: &Result<&Translation, Failure>,
     ) -> Result<()> {
         let properties = &new.arrival.properties;
         let from = match (properties.exchange.as_str(), properties.routing_key.as_str()) {
@@ -149,14 +158,16 @@ impl Work<'_> {
             (exchange, key) => format!("{exchange}/{key}"),
         };
         let detail = format!("{} bytes from {from}", new.arrival.payload.len());
-        self.note_line(row.seq, &Entry { kind: "received", detail }, None)?;
+        let received = Entry { kind: "received", detail };
         let state = row.state;
         match (translation, state) {
             (Ok(translation), State::Pending { .. }) => {
-                self.note_line(row.seq, &story::of_translation(translation), Some(&state))
+                let translated = story::of_translation(translation);
+                self.note_first_lines(row.seq, [&received, &translated], Some(&state))
             }
             (Ok(translation), _) => {
-                self.note_line(row.seq, &story::of_translation(translation), None)?;
+                let translated = story::of_translation(translation);
+                self.note_first_lines(row.seq, [&received, &translated], None)?;
                 let born = Event::Resent { translates: true };
                 let entry = story::of_move(&born, With::Nothing, &state);
                 self.note_line(row.seq, &entry, Some(&state))?;
@@ -168,8 +179,8 @@ impl Work<'_> {
             (Err(failure), _) => {
                 let subject = Subject::Request { seq: row.seq };
                 row.error = Some(self.open_error(subject, Some(row.seq), failure)?);
-                let entry = Entry::new("parked", story::sentence(failure));
-                self.note_line(row.seq, &entry, Some(&state))?;
+                let parked = Entry::new("parked", story::sentence(failure));
+                self.note_first_lines(row.seq, [&received, &parked], Some(&state))?;
                 self.tell(row, &Told::Parked(failure.clone()))?;
                 self.save(row)
             }
@@ -213,9 +224,24 @@ impl Work<'_> {
     }
 }
 
+/// The message for asset management that a newborn request is waiting to send.
+fn location(row: &Row, new: &NewRequest, translation: &Translation) -> Option<Outgoing> {
+    Some(Outgoing {
+        message_id: row.id.location(row.edition),
+        payload: translation.outgoing.clone(),
+        what: What::Location {
+            request: row.id,
+            sync_request: new.sync_request.clone()?,
+            service_point: new.service_point.clone()?,
+            kind: translation.kind,
+        },
+        trace: row.trace.clone(),
+    })
+}
+
 /// What the translation came to. What is to be sent must say about what and for whom.
-fn translated(new: &NewRequest) -> Result<Translation, Failure> {
-    let translation = new.translation.clone()?;
+fn translated(new: &NewRequest) -> Result<&Translation, Failure> {
+    let translation = new.translation.as_ref().map_err(Clone::clone)?;
     if new.sync_request.is_none() || new.service_point.is_none() {
         let why = "the message names no sync request or no service point";
         return Err(Failure::new(FailureCode::MissingField, why));

@@ -5,10 +5,10 @@
 //! one journal line and one log event tell of it. No other file writes `requests.state`, except
 //! the insert of a birth, which uses the same pieces.
 
-use rusqlite::{Params, params};
+use rusqlite::{OptionalExtension as _, Params, params};
 
 use super::errors::Subject;
-use super::rows::{self, Result, Row, row_columns};
+use super::rows::{Result, Row, row_columns};
 use super::story::{self, With};
 use super::work::{Freed, Work};
 use crate::bridge::Lane;
@@ -48,7 +48,7 @@ impl Work<'_> {
     /// the end of each change, when every row stands as it will be seen.
     pub(super) fn release(&mut self) -> Result<()> {
         const WAITING: &str = "SELECT seq FROM requests \
-             WHERE service_point = ?1 AND state = 0 ORDER BY seq LIMIT 1";
+             WHERE service_point = ?1 AND state < 4 AND state = 0 ORDER BY seq LIMIT 1";
         const WAITING_SAME: &str = "SELECT seq FROM requests \
              WHERE sync_request = ?1 AND state = 0 ORDER BY seq DESC LIMIT 1";
         while let Some(Freed { service_point, sync_request }) = self.freed.pop() {
@@ -62,10 +62,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn turn(&mut self, sql: &str, key: &str) -> Result<()> {
-        let mut statement = self.statement(sql)?;
-        let seq = statement.query([key])?.next()?.map(|row| row.get(0)).transpose()?;
-        if let Some(seq) = seq {
+    fn turn(&mut self, sql: &'static str, key: &str) -> Result<()> {
+        let first = self.statement(sql)?.query_row([key], |row| row.get(0)).optional()?;
+        if let Some(seq) = first {
             let mut row = self.load(seq)?;
             self.take(&mut row, &Event::Turn, With::Nothing)?;
         }
@@ -145,24 +144,18 @@ impl Work<'_> {
         const SETTLED: &str = concat!(
             "SELECT ",
             row_columns!(),
-            " FROM requests r WHERE r.service_point = ?1 AND r.state = ?2
-            ORDER BY r.seq DESC LIMIT ?3"
+            " FROM requests r WHERE r.service_point = ?1 AND r.state >= 4 \
+             AND r.state IN (4, 5) ORDER BY r.seq DESC LIMIT ?2"
         );
         const OF_SYNC_REQUEST: &str = concat!(
             "SELECT ",
             row_columns!(),
             " FROM requests r WHERE r.sync_request = ?1 AND r.state < 6"
         );
-        const ANY: &str = "SELECT 1 FROM requests WHERE service_point = ?1 LIMIT 1";
         let mut found = Vec::new();
-        if let Some(id) = row.service_point.as_ref().map(ServicePointId::as_str)
-            && self.statement(ANY)?.exists([id])?
-        {
+        if let Some(id) = row.service_point.as_ref().map(ServicePointId::as_str) {
             self.collect_rows(LIVE, params![id], &mut found)?;
-            for state in [State::Overdue, State::Applied] {
-                let code = rows::state_code(&state);
-                self.collect_rows(SETTLED, params![id, code, SETTLED_MAX], &mut found)?;
-            }
+            self.collect_rows(SETTLED, params![id, SETTLED_MAX], &mut found)?;
         }
         if let Some(id) = row.sync_request.as_ref().map(SyncRequestId::as_str) {
             self.collect_rows(OF_SYNC_REQUEST, params![id], &mut found)?;
@@ -173,7 +166,12 @@ impl Work<'_> {
         Ok(found.iter().map(|other| self.neighbour(row, other)).collect())
     }
 
-    fn collect_rows(&self, sql: &str, params: impl Params, found: &mut Vec<Row>) -> Result<()> {
+    fn collect_rows(
+        &self,
+        sql: &'static str,
+        params: impl Params,
+        found: &mut Vec<Row>,
+    ) -> Result<()> {
         let mut statement = self.statement(sql)?;
         let mut rows = statement.query(params)?;
         while let Some(row) = rows.next()? {

@@ -17,6 +17,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/sqlite/0001_messages.sql"),
     include_str!("migrations/sqlite/0002_leases_in_memory.sql"),
     include_str!("migrations/sqlite/0003_packed_payloads.sql"),
+    include_str!("migrations/sqlite/0004_bundles.sql"),
 ];
 
 /// Marks a file as a store of tieline (`PRAGMA application_id`): `tiel`.
@@ -126,6 +127,8 @@ pub(super) fn migrate_with(settings: &Settings, migrations: &[&str]) -> Result<M
         connection.pragma_update(None, "page_size", 4096).map_err(open)?;
     }
     connection.pragma_update(None, "journal_mode", "wal").map_err(open)?;
+    // A table that is made anew is dropped first, and others refer to it.
+    connection.pragma_update(None, "foreign_keys", false).map_err(open)?;
     for (number, sql) in (1..).zip(migrations).skip(from as usize) {
         let step = || -> rusqlite::Result<()> {
             let transaction = connection.transaction()?;

@@ -128,12 +128,11 @@ impl Work<'_> {
         let Some(Mended::Answer(answer)) = mended else {
             return Ok(Ordered::StillFails(record.failure.clone()));
         };
-        let mut statement = self.statement(ID)?;
-        let mut found = statement.query([record.subject])?;
-        let Some(row) = found.next()? else { return Ok(Ordered::Unknown) };
-        let id = AnswerId::from_uuid(rows::uuid(row, 1)?);
+        let id = self.statement(ID)?.query_row([record.subject], |row| Ok(rows::uuid(row, 1)));
+        let Some(id) = id.optional()? else { return Ok(Ordered::Unknown) };
+        let id = AnswerId::from_uuid(id?);
         match self.decide(id, answer)? {
-            Decided::Moved(row) | Decided::Ignored(row, _) => {
+            Decided::Moved(row, _) | Decided::Ignored(row, ..) => {
                 self.match_answer(record.subject, &row, Some(answer))?;
                 let record = Record { request: Some(row.seq), ..self.again(record)? };
                 self.mark(operator, &record, Command::Retry, ErrorStatus::Resolved)

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use rusqlite::{Params, Row as SqlRow, params};
 
 use super::leases::Lease;
-use super::payload::Unpacker;
+use super::payload::{Unpacker, bundle_of, payload_columns};
+use super::replies::correlation;
 use super::rows::{self, Result, wrong};
 use super::story::With;
 use super::work::Work;
@@ -55,64 +56,83 @@ impl Work<'_> {
             if !self.leases.borrow().is_free(place, self.now) {
                 continue;
             }
-            let message = match lane {
-                Lane::Location => Some(self.location(subject)?),
-                Lane::Reply => self.reply(subject)?,
-                Lane::Note => Some(self.note(subject, row.get(2)?)?),
+            let fresh = self.fresh.borrow_mut().take(place);
+            let message = match (lane, fresh) {
+                (_, Some(message)) => message,
+                (Lane::Location, None) => self.location(subject)?,
+                (Lane::Reply, None) => self.reply(subject)?,
+                (Lane::Note, None) => self.note(subject, row.get(2)?)?,
             };
-            if let Some(message) = message {
-                self.leases.borrow_mut().give(place, Lease { subject, until });
-                leased.push(Leased { place, message });
+            if !self.is_its_turn(&message, place)? {
+                continue;
             }
+            self.leases.borrow_mut().give(place, Lease { subject, until });
+            leased.push(Leased { place, message });
         }
         Ok(leased)
     }
 
+    /// Replies to one sync request go one after the other, so that the last one stays the last:
+    /// nothing while an earlier one is in the outbox.
+    fn is_its_turn(&self, message: &Outgoing, place: i64) -> Result<bool> {
+        const EARLIER: &str = "SELECT 1 FROM requests r CROSS JOIN replies p ON p.request = r.seq \
+             WHERE r.sync_request = ?1 AND p.place < ?2";
+        let What::Reply { sync_request, .. } = &message.what else { return Ok(true) };
+        Ok(!self.statement(EARLIER)?.exists(params![sync_request.as_str(), place])?)
+    }
+
     fn location(&self, request: i64) -> Result<Outgoing> {
-        const LOCATION: &str = "SELECT r.seq, r.id, r.edition, r.sync_request, r.service_point, \
-             r.kind, r.trace, p.made_at, p.form, p.body FROM requests r CROSS JOIN payloads p ON p.id = r.outgoing \
-             WHERE r.seq = ?1";
+        const LOCATION: &str = concat!(
+            "SELECT r.seq, r.id, r.edition, r.sync_request, r.service_point, r.kind, r.trace, ",
+            payload_columns!("r.outgoing", "p"),
+            " FROM requests r CROSS JOIN payloads p ON p.id = ",
+            bundle_of!("r.outgoing"),
+            " WHERE r.seq = ?1"
+        );
         self.outgoing(LOCATION, [request], "requests", location_of)
     }
 
-    /// Replies to one sync request go one after the other, so that the last one stays the last:
-    /// nothing while an earlier one is in the outbox.
-    fn reply(&self, reply: i64) -> Result<Option<Outgoing>> {
-        const REPLY: &str = "SELECT p.seq, p.message, r.id, r.sync_request, r.service_point, \
-             r.reply_correlation, p.outcome, r.trace, \
-             b.made_at, b.form, b.body \
-             FROM replies p CROSS JOIN requests r ON r.seq = p.request \
-             CROSS JOIN payloads b ON b.id = p.payload WHERE p.seq = ?1";
-        const EARLIER: &str = "SELECT 1 FROM replies p CROSS JOIN requests r ON r.seq = p.request \
-             CROSS JOIN requests s ON s.sync_request = r.sync_request \
-             CROSS JOIN replies e ON e.request = s.seq WHERE p.seq = ?1 AND e.place < p.place";
-        if self.statement(EARLIER)?.exists([reply])? {
-            return Ok(None);
-        }
-        self.outgoing(REPLY, [reply], "replies", reply_of).map(Some)
+    fn reply(&self, reply: i64) -> Result<Outgoing> {
+        const REPLY: &str = concat!(
+            "SELECT p.seq, p.message, r.id, r.sync_request, r.service_point, r.reply_correlation, \
+             p.outcome, r.trace, ",
+            payload_columns!("p.payload", "b"),
+            " FROM replies p CROSS JOIN requests r ON r.seq = p.request \
+             CROSS JOIN payloads b ON b.id = ",
+            bundle_of!("p.payload"),
+            " WHERE p.seq = ?1"
+        );
+        self.outgoing(REPLY, [reply], "replies", reply_of)
     }
 
     fn note(&self, error: i64, number: u16) -> Result<Outgoing> {
-        const NOTE: &str = "SELECT e.id, ?2, e.code, e.about, \
-             r.id, r.sync_request, r.service_point, r.trace, p.properties, \
-             p.made_at, p.form, p.body, a.id, \
-             y.message \
-             FROM errors e LEFT JOIN requests r ON r.seq = e.request \
+        const NOTE: &str = concat!(
+            "SELECT e.id, ?2, e.code, e.about, r.id, r.sync_request, r.service_point, r.trace, \
+             a.id, y.message, ",
+            payload_columns!(
+                "CASE e.about WHEN 0 THEN r.received WHEN 1 THEN a.payload ELSE y.payload END",
+                "p"
+            ),
+            " FROM errors e LEFT JOIN requests r ON r.seq = e.request \
              LEFT JOIN answers a ON e.about = 1 AND a.seq = e.subject \
              LEFT JOIN replies y ON e.about = 2 AND y.seq = e.subject \
-             LEFT JOIN payloads p ON p.id = CASE e.about WHEN 0 THEN r.received \
-                 WHEN 1 THEN a.payload ELSE y.payload END \
-             WHERE e.id = ?1";
+             CROSS JOIN payloads p ON p.id = ",
+            bundle_of!(
+                "(CASE e.about WHEN 0 THEN r.received WHEN 1 THEN a.payload ELSE y.payload END)"
+            ),
+            " WHERE e.id = ?1"
+        );
         self.outgoing(NOTE, (error, number), "errors", note_of)
     }
 
     fn outgoing(
         &self,
-        sql: &str,
+        sql: &'static str,
         params: impl Params,
         table: &'static str,
         read: fn(&SqlRow<'_>, &mut Unpacker) -> Result<Outgoing>,
     ) -> Result<Outgoing> {
+        self.write_bundle()?;
         let mut statement = self.statement(sql)?;
         let mut found = statement.query(params)?;
         match found.next()? {
@@ -185,13 +205,15 @@ impl Work<'_> {
             return Ok(0);
         }
         let mut subjects: Vec<i64> = Vec::new();
-        let mut statement = self.statement(WAITING)?;
-        let mut waiting = statement.query([rows::lane_code(lane)])?;
-        while subjects.len() < limit as usize
-            && let Some(row) = waiting.next()?
         {
-            if self.leases.borrow().is_free(row.get(0)?, self.now) {
-                subjects.push(row.get(1)?);
+            let mut statement = self.statement(WAITING)?;
+            let mut waiting = statement.query([rows::lane_code(lane)])?;
+            while subjects.len() < limit as usize
+                && let Some(row) = waiting.next()?
+            {
+                if self.leases.borrow().is_free(row.get(0)?, self.now) {
+                    subjects.push(row.get(1)?);
+                }
             }
         }
         let mut parked = 0;
@@ -241,7 +263,7 @@ fn location_of(row: &SqlRow<'_>, unpacker: &mut Unpacker) -> Result<Outgoing> {
     let kind = rows::kind_from(kind);
     Ok(Outgoing {
         message_id: request.location(row.get(2)?),
-        payload: unpacker.read_made(row, 7)?,
+        payload: unpacker.read(row, 7)?.made.unwrap_or_default().to_owned(),
         what: What::Location { request, sync_request, service_point, kind },
         trace: row.get(6)?,
     })
@@ -251,13 +273,10 @@ fn reply_of(row: &SqlRow<'_>, unpacker: &mut Unpacker) -> Result<Outgoing> {
     let Some(sync_request) = rows::sync_request(row, 3)? else {
         return Err(wrong(row, "replies", "a reply to nobody"));
     };
-    let correlation = match row.get(5)? {
-        Some(text) => text,
-        None => sync_request.to_string(),
-    };
+    let correlation = correlation(row.get(5)?, &sync_request);
     Ok(Outgoing {
         message_id: MessageId::from_uuid(rows::uuid(row, 1)?),
-        payload: unpacker.read(row, 8)?,
+        payload: unpacker.read(row, 8)?.body.to_owned(),
         what: What::Reply {
             request: rows::request_id(row, 2)?,
             sync_request,
@@ -273,13 +292,13 @@ fn note_of(row: &SqlRow<'_>, unpacker: &mut Unpacker) -> Result<Outgoing> {
     let error = ErrorId(row.get(0)?);
     let code = rows::failure_code(row, 2)?;
     let request = rows::optional_request_id(row, 4)?;
-    let about = about(row, 3, [4, 12, 13])?;
-    let properties: Option<String> = row.get(8)?;
+    let about = about(row, 3, [4, 8, 9])?;
+    let payload = unpacker.read(row, 10)?;
     let properties: Option<Properties> =
-        properties.and_then(|json| serde_json::from_str(&json).ok());
+        payload.properties.and_then(|json| serde_json::from_str(json).ok());
     Ok(Outgoing {
         message_id: MessageId::note(error, row.get(1)?),
-        payload: unpacker.read(row, 9)?,
+        payload: payload.body.to_owned(),
         what: What::Note {
             error,
             code,

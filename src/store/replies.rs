@@ -6,8 +6,9 @@ use super::errors::Subject;
 use super::rows::{self, Result, Row};
 use super::story;
 use super::work::{Work, gone};
-use crate::bridge::Lane;
+use crate::bridge::message::What;
 use crate::bridge::ports::{Handover, TookIn};
+use crate::bridge::{Lane, Outgoing};
 use crate::domain::{
     Entry, ErrorId, ErrorStatus, Failure, MessageId, Reply, RequestId, SyncRequestId, Told,
 };
@@ -66,6 +67,16 @@ impl Work<'_> {
             place,
             self.at(),
         ])?;
+        let what = What::Reply {
+            request: row.id,
+            service_point: row.service_point.clone(),
+            correlation: correlation(row.reply_correlation.clone(), &reply.sync_request),
+            sync_request: reply.sync_request,
+            outcome: told.outcome().to_owned(),
+        };
+        let trace = row.trace.clone();
+        let outgoing = Outgoing { message_id: message, payload: bytes, what, trace };
+        self.fresh.borrow_mut().remember(place, outgoing);
         let detail = format!("{} ({}), message {message}", told.outcome(), told.sign().as_str());
         self.note_line(row.seq, &Entry { kind: "reply-made", detail }, None)
     }
@@ -194,10 +205,20 @@ impl Work<'_> {
     }
 
     /// A reply came back from billing's queue, which it may do before its confirm is recorded.
-    pub(super) fn return_reply(&self, message: MessageId, failure: &Failure) -> Result<TookIn> {
-        const BY_MESSAGE: &str =
-            concat!("SELECT ", reply_columns!(), " FROM replies p WHERE p.message = ?1");
-        let Some(reply) = self.one_reply(BY_MESSAGE, [message.as_uuid().as_bytes()])? else {
+    pub(super) fn return_reply(
+        &self,
+        request: RequestId,
+        message: MessageId,
+        failure: &Failure,
+    ) -> Result<TookIn> {
+        const BY_MESSAGE: &str = concat!(
+            "SELECT ",
+            reply_columns!(),
+            " FROM requests r CROSS JOIN replies p ON p.request = r.seq \
+             WHERE r.id = ?1 AND p.message = ?2"
+        );
+        let ids = [request.as_uuid().as_bytes(), message.as_uuid().as_bytes()];
+        let Some(reply) = self.one_reply(BY_MESSAGE, ids)? else {
             return Ok(TookIn::Unknown);
         };
         let sent = match (reply.state, reply.place) {
@@ -217,7 +238,11 @@ impl Work<'_> {
         self.one_reply(BY_SEQ, [seq])?.ok_or_else(|| gone("replies", seq))
     }
 
-    fn one_reply(&self, sql: &str, params: impl rusqlite::Params) -> Result<Option<ReplyRow>> {
+    fn one_reply(
+        &self,
+        sql: &'static str,
+        params: impl rusqlite::Params,
+    ) -> Result<Option<ReplyRow>> {
         let found = self.statement(sql)?.query_row(params, |row| {
             Ok(ReplyRow {
                 seq: row.get(0)?,
@@ -253,6 +278,11 @@ impl Work<'_> {
         ])?;
         Ok(())
     }
+}
+
+/// What billing correlates a reply by.
+pub(super) fn correlation(given: Option<String>, sync_request: &SyncRequestId) -> String {
+    given.unwrap_or_else(|| sync_request.to_string())
 }
 
 pub(super) fn reply_state(code: u8) -> ReplyState {

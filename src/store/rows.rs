@@ -24,7 +24,7 @@ macro_rules! row_columns {
     () => {
         "r.seq, r.id, r.sync_request, r.service_point, r.version, r.created_at_ms, r.state, \
          r.tries, r.date_ms, r.superseded_by, r.place, r.attempted, r.kind, r.edition, r.received, \
-         r.outgoing, r.mapping, r.error, r.told, r.replies"
+         r.outgoing, r.mapping, r.error, r.told, r.replies, r.reply_correlation, r.trace"
     };
 }
 pub(super) use row_columns;
@@ -48,6 +48,8 @@ pub(super) struct Row {
     pub(super) error: Option<i64>,
     pub(super) told: Option<Sign>,
     pub(super) replies: u16,
+    pub(super) reply_correlation: Option<String>,
+    pub(super) trace: Option<String>,
 }
 
 impl Row {
@@ -70,6 +72,8 @@ impl Row {
             error: row.get(17)?,
             told: row.get::<_, Option<u8>>(18)?.map(sign_from),
             replies: row.get(19)?,
+            reply_correlation: row.get(20)?,
+            trace: row.get(21)?,
         })
     }
 }

@@ -59,9 +59,9 @@ impl Sqlite {
         let bytes = size(&path.to_string_lossy());
         let log_bytes = size(&format!("{}-wal", path.display()));
         self.readers
-            .call(move |connection| {
-                let schema = open::schema(&path, connection)?;
-                let counts = views::counts(connection)?;
+            .call(move |reader| {
+                let schema = open::schema(&path, &reader.connection)?;
+                let counts = views::counts(&reader.connection)?;
                 Ok(Status { path, schema, bytes, log_bytes, counts })
             })
             .await
@@ -115,7 +115,7 @@ impl Store for Sqlite {
     }
 
     async fn outage(&self, lane: Lane) -> Result<Option<Outage>> {
-        self.readers.call(move |connection| outages::outage(connection, lane)).await
+        self.readers.call(move |reader| outages::outage(&reader.connection, lane)).await
     }
 
     async fn set_outage(&self, lane: Lane, outage: Option<Outage>) -> Result<()> {
@@ -129,21 +129,23 @@ impl Store for Sqlite {
         limit: u32,
     ) -> Result<Vec<ErrorId>> {
         self.readers
-            .call(move |connection| error_views::parked_by_outage(connection, lane, since, limit))
+            .call(move |reader| {
+                error_views::parked_by_outage(&reader.connection, lane, since, limit)
+            })
             .await
     }
 
     async fn request(&self, id: RequestId) -> Result<Option<RequestView>> {
-        self.readers.call(move |connection| views::request(connection, id)).await
+        self.readers.call(move |reader| views::request(&reader.connection, id)).await
     }
 
     async fn requests(&self, query: &RequestQuery) -> Result<Vec<RequestView>> {
         let query = query.clone();
-        self.readers.call(move |connection| views::requests(connection, &query)).await
+        self.readers.call(move |reader| views::requests(&reader.connection, &query)).await
     }
 
     async fn timeline(&self, id: RequestId) -> Result<Vec<JournalLine>> {
-        self.readers.call(move |connection| views::timeline(connection, id)).await
+        self.readers.call(move |reader| views::timeline(&reader.connection, id)).await
     }
 
     async fn error(&self, id: ErrorId) -> Result<Option<ErrorView>> {
@@ -153,23 +155,23 @@ impl Store for Sqlite {
 
     async fn errors(&self, query: &ErrorQuery) -> Result<Vec<ErrorView>> {
         let query = query.clone();
-        self.readers.call(move |connection| error_views::errors(connection, &query)).await
+        self.readers.call(move |reader| error_views::errors(&reader.connection, &query)).await
     }
 
     async fn error_groups(&self, query: &ErrorQuery) -> Result<Vec<GroupView>> {
         let query = query.clone();
-        self.readers.call(move |connection| error_views::error_groups(connection, &query)).await
+        self.readers.call(move |reader| error_views::error_groups(&reader.connection, &query)).await
     }
 
     async fn error_message(&self, id: ErrorId) -> Result<Option<Arrival>> {
-        self.readers.call(move |connection| error_views::error_message(connection, id)).await
+        self.readers.call(move |reader| error_views::error_message(reader, id)).await
     }
 
     async fn request_messages(&self, id: RequestId) -> Result<Option<RequestMessages>> {
-        self.readers.call(move |connection| views::request_messages(connection, id)).await
+        self.readers.call(move |reader| views::request_messages(reader, id)).await
     }
 
     async fn counts(&self) -> Result<Counts> {
-        self.readers.call(views::counts).await
+        self.readers.call(|reader| views::counts(&reader.connection)).await
     }
 }

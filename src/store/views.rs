@@ -1,10 +1,11 @@
 //! Requests as people see them, and how many of what stand where. Reads only.
 
-use rusqlite::types::{Value, ValueRef};
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params_from_iter};
 use uuid::Uuid;
 
-use super::payload::Unpacker;
+use super::payload::{Payload, bundle_of, payload_columns};
+use super::readers::Reader;
 use super::replies::ReplyState;
 use super::rows::{self, Result, wrong};
 use crate::bridge::ports::{
@@ -76,6 +77,11 @@ pub(super) fn request(connection: &Connection, id: RequestId) -> Result<Option<R
     found.next()?.map(request_view).transpose()
 }
 
+/// Names both indexes of service points, so that both are used.
+const OF_SERVICE_POINT: &str = "r.seq IN (\
+     SELECT l.seq FROM requests l WHERE l.service_point = ? AND l.state < 4 UNION ALL \
+     SELECT e.seq FROM requests e WHERE e.service_point = ? AND e.state >= 4)";
+
 pub(super) fn requests(connection: &Connection, query: &RequestQuery) -> Result<Vec<RequestView>> {
     let mut filter = Filter::default();
     if !query.states.is_empty() {
@@ -90,7 +96,7 @@ pub(super) fn requests(connection: &Connection, query: &RequestQuery) -> Result<
         filter.with("r.sync_request = ?", id.as_str().to_owned());
     }
     if let Some(id) = &query.service_point {
-        filter.with("r.service_point = ?", id.as_str().to_owned());
+        filter.with(OF_SERVICE_POINT, id.as_str().to_owned());
     }
     if let Some(since) = query.since {
         filter.with("r.received_at_ms >= ?", since.as_millisecond());
@@ -149,55 +155,73 @@ pub(super) fn timeline(connection: &Connection, id: RequestId) -> Result<Vec<Jou
     Ok(lines)
 }
 
-pub(super) fn request_messages(
-    connection: &Connection,
-    id: RequestId,
-) -> Result<Option<RequestMessages>> {
-    const FIND: &str = "SELECT r.seq, i.properties, i.made_at, i.form, i.body, o.made_at, o.form, o.body FROM requests r \
-         JOIN payloads i ON i.id = r.received LEFT JOIN payloads o ON o.id = r.outgoing \
-         WHERE r.id = ?1";
-    const REPLIES: &str = "SELECT p.seq, p.message, p.outcome, p.state, p.made_at_ms, \
-         p.delivered_at_ms, b.made_at, b.form, b.body FROM replies p JOIN payloads b ON b.id = p.payload \
-         WHERE p.request = ?1 ORDER BY p.number";
-    let mut statement = connection.prepare_cached(FIND)?;
+pub(super) fn request_messages(reader: &Reader, id: RequestId) -> Result<Option<RequestMessages>> {
+    const RECEIVED: &str = concat!(
+        "SELECT ",
+        payload_columns!("r.received", "p"),
+        ", r.seq FROM requests r JOIN payloads p ON p.id = ",
+        bundle_of!("r.received"),
+        " WHERE r.id = ?1"
+    );
+    const LOCATION: &str = concat!(
+        "SELECT ",
+        payload_columns!("r.outgoing", "p"),
+        " FROM requests r JOIN payloads p ON p.id = ",
+        bundle_of!("r.outgoing"),
+        " WHERE r.seq = ?1"
+    );
+    const REPLIES: &str = concat!(
+        "SELECT ",
+        payload_columns!("y.payload", "p"),
+        ", y.message, y.outcome, y.state, y.made_at_ms, y.delivered_at_ms \
+         FROM replies y JOIN payloads p ON p.id = ",
+        bundle_of!("y.payload"),
+        " WHERE y.request = ?1 ORDER BY y.number"
+    );
+    let Reader { connection, unpacker } = reader;
+    let mut unpacker = unpacker.borrow_mut();
+    let mut statement = connection.prepare_cached(RECEIVED)?;
     let mut found = statement.query([id.as_uuid().as_bytes()])?;
     let Some(row) = found.next()? else { return Ok(None) };
-    let seq: i64 = row.get(0)?;
-    let received = arrival(row, 1)?;
-    let mut unpacker = Unpacker::default();
-    let has_location = row.get_ref(7)? != ValueRef::Null;
-    let location = has_location.then(|| unpacker.read_made(row, 5)).transpose()?;
+    let received = arrival(&unpacker.read(row, 0)?)?;
+    let seq: i64 = row.get(5)?;
+    let mut statement = connection.prepare_cached(LOCATION)?;
+    let mut found = statement.query([seq])?;
+    let location = match found.next()? {
+        Some(row) => unpacker.read(row, 0)?.made.map(<[u8]>::to_vec),
+        None => None,
+    };
     let mut statement = connection.prepare_cached(REPLIES)?;
     let mut found = statement.query([seq])?;
     let mut replies = Vec::new();
     while let Some(row) = found.next()? {
-        let state = match super::replies::reply_state(row.get(3)?) {
+        let state = match super::replies::reply_state(row.get(7)?) {
             ReplyState::Pending => "pending",
             ReplyState::Delivered => "delivered",
             ReplyState::Parked => "parked",
         };
         replies.push(ReplyView {
-            message: MessageId::from_uuid(Uuid::from_bytes(row.get(1)?)),
-            outcome: row.get(2)?,
+            message: MessageId::from_uuid(Uuid::from_bytes(row.get(5)?)),
+            outcome: row.get(6)?,
             state: state.to_owned(),
-            made_at: rows::time(row, 4)?,
-            delivered_at: rows::optional_time(row, 5)?,
-            payload: unpacker.read(row, 6)?,
+            made_at: rows::time(row, 8)?,
+            delivered_at: rows::optional_time(row, 9)?,
+            payload: unpacker.read(row, 0)?.body.to_owned(),
         });
     }
     Ok(Some(RequestMessages { received, location, replies }))
 }
 
-/// Reads a message from the columns properties, `made_at`, form, body.
-pub(super) fn arrival(row: &SqlRow<'_>, at: usize) -> Result<Arrival> {
-    let properties = match row.get_ref(at)?.as_str_or_null().map_err(rusqlite::Error::from)? {
+/// A payload as the message that it came as.
+pub(super) fn arrival(payload: &Payload<'_>) -> Result<Arrival> {
+    let properties = match payload.properties {
         None => crate::bridge::Properties::default(),
         Some(json) => serde_json::from_str(json).map_err(|error| StoreError::Work {
             what: "read the properties of a message",
             source: Box::new(error),
         })?,
     };
-    Ok(Arrival { payload: Unpacker::default().read(row, at + 1)?, properties })
+    Ok(Arrival { payload: payload.body.to_owned(), properties })
 }
 
 pub(super) fn counts(connection: &Connection) -> Result<Counts> {

@@ -1,16 +1,17 @@
 //! The writer at work: one transaction after the other, and the rows that it reads and writes,
 //! whatever moves them.
 
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rusqlite::{CachedStatement, Connection, params};
+use rusqlite::{Connection, params};
 
+use super::fresh::Fresh;
 use super::leases::Leases;
-use super::payload::{Packer, Unpacker};
+use super::payload::{Bundle, Payload, Unpacker};
 use super::rows::{self, Result, Row, row_columns};
+use super::statements::{Prepared, Statements};
 use crate::bridge::ports::{Clock, ReplyWriter, Rules};
 use crate::bridge::{Arrival, StoreError};
 use crate::domain::{
@@ -32,15 +33,17 @@ pub(super) struct Work<'c> {
     /// The requests that ceased to be under way: those behind them are due their turn.
     pub(super) freed: Vec<Freed>,
     pub(super) leases: RefCell<Leases>,
-    packer: RefCell<Packer>,
+    pub(super) fresh: RefCell<Fresh>,
+    statements: Statements<'c>,
+    bundle: RefCell<Bundle>,
     pub(super) unpacker: RefCell<Unpacker>,
     /// How many requests more or fewer stand in each state since the transaction began.
     tally: [i64; rows::STATES.len()],
     requests: Counter,
     replies: Counter,
+    bundles: Counter,
     places: Counter,
-    /// The request whose timeline was written to last, and its last line.
-    last_line: Cell<Option<(i64, i64)>>,
+    lines: Counter,
 }
 
 /// The last number that was given in the transaction of the moment; read when first asked for.
@@ -66,7 +69,7 @@ impl<'c> Work<'c> {
         connection: &'c Connection,
         context: &'c Context,
         leases: Leases,
-        packer: Packer,
+        bundle: Bundle,
     ) -> Self {
         Self {
             connection,
@@ -74,24 +77,26 @@ impl<'c> Work<'c> {
             now: context.clock.now(),
             freed: Vec::new(),
             leases: RefCell::new(leases),
-            packer: RefCell::new(packer),
+            fresh: RefCell::default(),
+            statements: Statements::new(connection),
+            bundle: RefCell::new(bundle),
             unpacker: RefCell::default(),
             tally: [0; rows::STATES.len()],
             requests: Counter::default(),
             replies: Counter::default(),
+            bundles: Counter::default(),
             places: Counter::default(),
-            last_line: Cell::default(),
+            lines: Counter::default(),
         }
     }
 
     /// Begins a transaction.
     pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
         self.tally = [0; rows::STATES.len()];
-        self.last_line.take();
-        for counter in [&self.requests, &self.replies, &self.places] {
+        for counter in [&self.requests, &self.replies, &self.bundles, &self.places, &self.lines] {
             counter.0.set(None);
         }
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.statements.of("BEGIN IMMEDIATE")?.execute([])?;
         Ok(())
     }
 
@@ -102,16 +107,19 @@ impl<'c> Work<'c> {
     }
 
     /// Commits the transaction. What it did is on the disk then.
-    pub(super) fn commit(&mut self) -> rusqlite::Result<()> {
-        const PLACE: &str = "UPDATE counters SET value = ?1 WHERE name = 'place'";
+    pub(super) fn commit(&mut self) -> Result<()> {
+        const COUNT: &str = "UPDATE counters SET value = ?2 WHERE name = ?1";
         const ADD: &str = "UPDATE tallies SET requests = requests + ?2 WHERE state = ?1";
-        if let Some(place) = self.places.0.get() {
-            self.connection.prepare_cached(PLACE)?.execute([place])?;
+        self.write_bundle()?;
+        for (name, counter) in [("place", &self.places), ("line", &self.lines)] {
+            if let Some(last) = counter.0.get() {
+                self.statement(COUNT)?.execute(params![name, last])?;
+            }
         }
         for (state, more) in (0_u8..).zip(self.tally).filter(|(_, more)| *more != 0) {
-            self.connection.prepare_cached(ADD)?.execute(params![state, more])?;
+            self.statement(ADD)?.execute(params![state, more])?;
         }
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.statement("COMMIT")?.execute([])?;
         self.leases.get_mut().keep();
         Ok(())
     }
@@ -122,6 +130,9 @@ impl<'c> Work<'c> {
             // Whatever stands half done must not reach the next transaction.
             drop(self.connection.execute_batch("ROLLBACK"));
         }
+        self.bundle.get_mut().clear();
+        self.unpacker.get_mut().forget();
+        self.fresh.get_mut().forget_all();
         self.leases.get_mut().undo();
     }
 
@@ -133,12 +144,9 @@ impl<'c> Work<'c> {
         self.tally[usize::from(rows::state_code(to))] += 1;
     }
 
-    /// The number of the next request, whose timeline begins.
+    /// The number of the next request.
     pub(super) fn next_request(&self) -> Result<i64> {
-        const LAST: &str = "SELECT coalesce(max(seq), 0) FROM requests";
-        let next = self.requests.next(|| self.last(LAST))?;
-        self.last_line.set(Some((next, 0)));
-        Ok(next)
+        self.requests.next(|| self.last("SELECT coalesce(max(seq), 0) FROM requests"))
     }
 
     /// The number of the next reply.
@@ -151,12 +159,16 @@ impl<'c> Work<'c> {
         self.places.next(|| self.last("SELECT value FROM counters WHERE name = 'place'"))
     }
 
-    fn last(&self, sql: &str) -> Result<i64> {
+    fn next_line(&self) -> Result<i64> {
+        self.lines.next(|| self.last("SELECT value FROM counters WHERE name = 'line'"))
+    }
+
+    fn last(&self, sql: &'static str) -> Result<i64> {
         Ok(self.statement(sql)?.query_row([], |row| row.get(0))?)
     }
 
-    pub(super) fn statement(&self, sql: &str) -> Result<CachedStatement<'c>> {
-        Ok(self.connection.prepare_cached(sql)?)
+    pub(super) fn statement(&self, sql: &'static str) -> Result<Prepared<'_, 'c>> {
+        Ok(self.statements.of(sql)?)
     }
 
     /// Now, as stored.
@@ -248,7 +260,7 @@ impl<'c> Work<'c> {
         self.one(NEWEST, [sync.as_str()])
     }
 
-    fn one(&self, sql: &str, params: impl rusqlite::Params) -> Result<Option<Row>> {
+    fn one(&self, sql: &'static str, params: impl rusqlite::Params) -> Result<Option<Row>> {
         let mut statement = self.statement(sql)?;
         let mut rows = statement.query(params)?;
         rows.next()?.map(Row::read).transpose()
@@ -288,17 +300,11 @@ impl<'c> Work<'c> {
         entry: &Entry,
         state: Option<&State>,
     ) -> Result<()> {
-        const LAST: &str = "SELECT coalesce(max(line), 0) FROM journal WHERE request = ?1";
         const ADD: &str = "INSERT INTO journal (request, line, at_ms, kind, detail, state) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let last: i64 = match self.last_line.get() {
-            Some((written_last, last)) if written_last == request => last,
-            _ => self.statement(LAST)?.query_row([request], |row| row.get(0))?,
-        };
-        self.last_line.set(Some((request, last + 1)));
         self.statement(ADD)?.execute(params![
             request,
-            last + 1,
+            self.next_line()?,
             self.at(),
             entry.kind,
             entry.detail,
@@ -307,32 +313,69 @@ impl<'c> Work<'c> {
         Ok(())
     }
 
+    /// Adds the first two lines to the timeline of a request: most have them.
+    pub(super) fn note_first_lines(
+        &self,
+        request: i64,
+        entries: [&Entry; 2],
+        state: Option<&State>,
+    ) -> Result<()> {
+        const ADD: &str = "INSERT INTO journal (request, line, at_ms, kind, detail, state) \
+             VALUES (?1, ?2, ?4, ?5, ?6, NULL), (?1, ?3, ?4, ?7, ?8, ?9)";
+        let [first, second] = entries;
+        self.statement(ADD)?.execute(params![
+            request,
+            self.next_line()?,
+            self.next_line()?,
+            self.at(),
+            first.kind,
+            first.detail,
+            second.kind,
+            second.detail,
+            state.map(rows::state_code)
+        ])?;
+        Ok(())
+    }
+
+    /// Keeps a message as it came, and what was made of it. Tells the number of the payload.
+    pub(super) fn keep_arrival(&self, arrival: &Arrival, made: Option<&[u8]>) -> Result<i64> {
+        let properties = rows::json(&arrival.properties)?;
+        self.keep(&Payload { properties: Some(&properties), body: &arrival.payload, made })
+    }
+
     /// Keeps what was made of a message once more, after its mapping was mended.
     pub(super) fn keep_made(&self, made: &[u8]) -> Result<i64> {
-        const ADD: &str = "INSERT INTO payloads (made_at, form, body) VALUES (0, ?1, ?2)";
-        let kept = self.packer.borrow_mut().pack(made)?;
-        Ok(self.statement(ADD)?.insert(params![kept.form, &*kept.body])?)
+        self.keep(&Payload { properties: None, body: &[], made: Some(made) })
     }
 
+    /// Keeps a message that the bridge wrote itself.
     pub(super) fn keep_bytes(&self, body: &[u8]) -> Result<i64> {
-        const ADD: &str = "INSERT INTO payloads (form, body) VALUES (?1, ?2)";
-        let kept = self.packer.borrow_mut().pack(body)?;
-        Ok(self.statement(ADD)?.insert(params![kept.form, &*kept.body])?)
+        self.keep(&Payload { properties: None, body, made: None })
     }
 
-    /// Keeps a message as it came, and what was made of it.
-    pub(super) fn keep_arrival(&self, arrival: &Arrival, made: Option<&[u8]>) -> Result<i64> {
-        const ADD: &str =
-            "INSERT INTO payloads (properties, made_at, form, body) VALUES (?1, ?2, ?3, ?4)";
-        let properties = rows::json(&arrival.properties)?;
-        let whole = match made {
-            Some(made) => Cow::Owned([&arrival.payload[..], made].concat()),
-            None => Cow::Borrowed(&arrival.payload[..]),
-        };
-        let kept = self.packer.borrow_mut().pack(&whole)?;
-        let made_at = made.map(|_| u32::try_from(arrival.payload.len()).unwrap_or(u32::MAX));
-        let columns = params![properties, made_at, kept.form, &*kept.body];
-        Ok(self.statement(ADD)?.insert(columns)?)
+    fn keep(&self, payload: &Payload<'_>) -> Result<i64> {
+        if self.bundle.borrow().is_full() {
+            self.write_bundle()?;
+        }
+        let mut bundle = self.bundle.borrow_mut();
+        if bundle.is_empty() {
+            const LAST: &str = "SELECT coalesce(max(id), 0) FROM payloads";
+            bundle.begin(self.bundles.next(|| self.last(LAST))?);
+        }
+        Ok(bundle.add(payload))
+    }
+
+    /// Writes the payloads that were kept and not written yet.
+    pub(super) fn write_bundle(&self) -> Result<()> {
+        const ADD: &str = "INSERT INTO payloads (id, form, body) VALUES (?1, ?2, ?3)";
+        let mut bundle = self.bundle.borrow_mut();
+        if bundle.is_empty() {
+            return Ok(());
+        }
+        let packed = bundle.pack()?;
+        self.statement(ADD)?.execute(params![packed.number, packed.form, &*packed.body])?;
+        bundle.clear();
+        Ok(())
     }
 }
 

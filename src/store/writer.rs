@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::leases::Leases;
-use super::payload::Packer;
+use super::payload::Bundle;
 use super::rows::Result;
 use super::work::{Context, Work};
 use crate::bridge::StoreError;
@@ -35,9 +35,9 @@ impl Writer {
         batch_max: usize,
     ) -> Result<Self> {
         let (jobs, waiting) = mpsc::channel(QUEUE_MAX);
-        let packer = Packer::new()?;
+        let bundle = Bundle::new()?;
         let run = move || {
-            run(&mut Work::new(&connection, &context, leases, packer), waiting, batch_max);
+            run(&mut Work::new(&connection, &context, leases, bundle), waiting, batch_max);
         };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -137,7 +137,7 @@ fn run(work: &mut Work<'_>, mut waiting: mpsc::Receiver<Box<dyn Job>>, batch_max
 
 /// Runs jobs in one transaction; tells why it was undone, if it was.
 fn transact(work: &mut Work<'_>, jobs: &mut [Box<dyn Job>]) -> Result<(), String> {
-    let done = work.begin().and_then(|()| {
+    let done = work.begin().map_err(StoreError::from).and_then(|()| {
         let done = jobs.iter_mut().all(|job| {
             work.begin_call();
             job.run(work)

@@ -243,3 +243,46 @@ fn an_operator_makes_no_store_and_a_foreign_file_is_left_alone() {
     assert!(Settings::from_url("postgres://x").is_err());
     assert_eq!(Settings::from_url("sqlite:/a/b").unwrap().path, std::path::Path::new("/a/b"));
 }
+
+/// A store of schema 3: each payload a row of its own, what was made of it behind it.
+const SCHEMA_3: &str = "
+    INSERT INTO payloads (id, properties, body, made_at) VALUES
+        (1, '{\"message_id\":\"m\"}', CAST('<in/><out/>' AS BLOB), 5),
+        (2, '{}', CAST('<answer/>' AS BLOB), NULL), (3, NULL, CAST('<reply/>' AS BLOB), NULL);
+    INSERT INTO requests (seq, id, sync_request, service_point, version, state, tries, date_ms,
+        attempted, kind, edition, received, outgoing, mapping, told, replies, resends,
+        received_at_ms, changed_at_ms)
+        VALUES (1, ?1, '1001', 'SP-1', 1, 5, 0, NULL, 1, 0, 1, 1, 1, 'm', 0, 1, 0, 0, 0);
+    INSERT INTO answers (id, request, payload, verdict, at_ms) VALUES (?1, 1, 2, 0, 0);
+    INSERT INTO replies (request, number, message, outcome, payload, state, tries, made_at_ms)
+        VALUES (1, 1, ?1, 'applied', 3, 1, 0, 0);
+    INSERT INTO journal VALUES (1, 1, 0, 'received', '', NULL), (1, 2, 0, 'answered', '', 5);
+    UPDATE tallies SET requests = 1 WHERE state = 5";
+
+#[tokio::test]
+async fn what_schema_3_held_is_read_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::new(folder.path().join("store.db"));
+    migrate_with(&settings, &MIGRATIONS[..3]).unwrap();
+    let id = request("1001", "SP-1", 1).id;
+    let bytes = id.as_uuid().as_bytes().iter().map(|byte| format!("{byte:02x}"));
+    let literal = format!("x'{}'", bytes.collect::<String>());
+    let connection = Connection::open(&settings.path).unwrap();
+    connection.execute_batch(&SCHEMA_3.replace("?1", &literal)).unwrap();
+    drop(connection);
+
+    assert_eq!(migrate(&settings).unwrap().to as usize, MIGRATIONS.len());
+    check_invariants(&Connection::open(&settings.path).unwrap());
+    let clock: Arc<dyn Clock> = StoppedClock::new();
+    let store =
+        Sqlite::open(&settings, clock, rules(), Arc::new(PlainReplies), Role::Bridge).unwrap();
+    let messages = store.request_messages(id).await.unwrap().unwrap();
+    assert_eq!(messages.received.payload, b"<in/>");
+    assert_eq!(messages.received.properties.message_id.as_deref(), Some("m"));
+    assert_eq!(messages.location.as_deref(), Some(&b"<out/>"[..]));
+    assert_eq!(messages.replies[0].payload, b"<reply/>");
+    let newer = request("1002", "SP-1", 2);
+    store.record(vec![newer.clone()]).await.unwrap();
+    assert_eq!(store.timeline(newer.id).await.unwrap().len(), 2);
+    check_invariants(&Connection::open(&settings.path).unwrap());
+}

@@ -121,6 +121,13 @@ const NEVER: &[(&str, &str)] = &[
          WHERE t.requests <> (SELECT count(*) FROM requests r WHERE r.state = t.state)",
     ),
     (
+        "a payload is named that is not there",
+        "SELECT number FROM (SELECT received AS number FROM requests UNION ALL
+         SELECT outgoing FROM requests WHERE outgoing IS NOT NULL UNION ALL
+         SELECT payload FROM answers UNION ALL SELECT payload FROM replies)
+         WHERE number >> 8 NOT IN (SELECT id FROM payloads)",
+    ),
+    (
         "an answer was kept twice",
         "SELECT min(seq) FROM answers GROUP BY id, request HAVING count(*) > 1",
     ),

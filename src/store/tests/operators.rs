@@ -189,7 +189,7 @@ async fn what_comes_back_of_nobody_is_unknown() {
         },
         TakenIn::Returned {
             message: stranger.reply(1),
-            about: Returned::Reply,
+            about: Returned::Reply(stranger),
             failure: dead_lettered(),
         },
     ];
@@ -210,8 +210,8 @@ async fn a_returned_reply_is_parked_and_foreign_messages_become_records() {
     let stranger = request("2002", "SP-2", 1);
     let taken = vec![
         TakenIn::Note { error: ErrorId(1) },
-        TakenIn::Returned { message, about: Returned::Reply, failure: failure.clone() },
-        TakenIn::Returned { message, about: Returned::Reply, failure },
+        TakenIn::Returned { message, about: Returned::Reply(new.id), failure: failure.clone() },
+        TakenIn::Returned { message, about: Returned::Reply(new.id), failure },
         TakenIn::Request { request: Box::new(new.clone()), failure: foreign.clone() },
         TakenIn::Request { request: Box::new(stranger.clone()), failure: foreign.clone() },
         TakenIn::Answer {

@@ -185,7 +185,7 @@ impl Play {
             }
             H::ReplyReturns { pick, number } => {
                 let Some(id) = self.pick(pick) else { return };
-                let (message, about) = (id.reply(number), Returned::Reply);
+                let (message, about) = (id.reply(number), Returned::Reply(id));
                 let failure = Failure::new(FailureCode::ReplyDeadLettered, "rejected");
                 self.take_in(TakenIn::Returned { message, about, failure }).await;
             }
