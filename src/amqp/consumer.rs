@@ -19,7 +19,7 @@ use super::backoff::Backoff;
 use super::connection::{Endpoint, Link};
 use super::headers::{arrival, short};
 use super::problem::{ConnectError, sentence};
-use crate::bridge::ports::Handler;
+use crate::bridge::ports::{Handler, Receiving};
 use crate::bridge::{Arrival, StoreError};
 
 /// How long a generation must have lasted for the next to begin with a short wait again.
@@ -40,13 +40,14 @@ pub struct Settings {
     /// How many deliveries the broker sends ahead; 1 to 2000 on a quorum queue. 500 is the begin
     /// of the plateau; a crash gives back that many at once.
     pub prefetch: u16,
-    /// How many deliveries are handed over and settled together.
+    /// How many deliveries are handed over and settled together: half of the prefetch lets one batch
+    /// be read while the one before is being recorded.
     pub batch_max: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { prefetch: 500, batch_max: 500 }
+        Self { prefetch: 500, batch_max: 250 }
     }
 }
 
@@ -215,10 +216,18 @@ impl Consumer {
             facts.trouble = None;
         });
         tracing::info!(queue.name = self.queue, broker = %self.endpoint, "consuming {}", self.queue);
+        let mut recording: Option<Recording<'_>> = None;
         loop {
             let first = tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(channel),
+                () = stop.cancelled() => {
+                    self.conclude(&channel, recording, care).await?;
+                    return Ok(channel);
+                }
+                () = until_received(recording.as_mut()) => {
+                    self.conclude(&channel, recording.take(), care).await?;
+                    continue;
+                }
                 delivery = deliveries.next() => delivery,
             };
             let mut next = Some(first);
@@ -234,33 +243,52 @@ impl Consumer {
                     next = deliveries.next().now_or_never();
                 }
             }
-            let count = batch.len() as u64;
             self.health.update(|facts| facts.last_delivery = Some(Instant::now()));
-            self.hand_over(batch, *care, handler, stop).await?;
-            *care = Care::Usual;
-            // One settlement for all, on the channel they came by. Settling one by one and closing
-            // soon after makes a quorum queue deliver settled messages again.
-            let multiple = BasicAckOptions { multiple: true };
-            channel.basic_ack(last_tag, multiple).await.map_err(broken)?;
-            self.health.update(|facts| {
-                facts.settled += count;
-                facts.trouble = None;
-            });
+            let count = batch.len() as u64;
+            // Read now, while the one before is being recorded; recorded after that one. If that
+            // one fails, this one is forgotten with it, so that nothing overtakes.
+            let receiving = match care {
+                Care::Usual => handler.receive(batch),
+                Care::Cautious => Box::pin(self.insist(batch, handler, stop)),
+            };
+            self.conclude(&channel, recording.take(), care).await?;
+            recording = Some(Recording { last_tag, count, receiving, received: None });
         }
     }
 
-    /// Hands a batch over; a cautious one again and again while the handler fails.
-    async fn hand_over(
+    /// Waits until a batch is recorded, and settles it.
+    async fn conclude(
+        &self,
+        channel: &Channel,
+        recording: Option<Recording<'_>>,
+        care: &mut Care,
+    ) -> Result<(), Broken> {
+        let Some(mut recording) = recording else { return Ok(()) };
+        until_received(Some(&mut recording)).await;
+        let Recording { last_tag, count, received, .. } = recording;
+        if let Some(Err(source)) = received {
+            return Err(Broken::Store { queue: self.queue.clone(), source });
+        }
+        *care = Care::Usual;
+        // One settlement for all, on the channel they came by. Settling one by one and closing
+        // soon after makes a quorum queue deliver settled messages again.
+        let multiple = BasicAckOptions { multiple: true };
+        let settled = channel.basic_ack(last_tag, multiple).await;
+        settled.map_err(|error| Broken::Channel { queue: self.queue.clone(), error })?;
+        self.health.update(|facts| {
+            facts.settled += count;
+            facts.trouble = None;
+        });
+        Ok(())
+    }
+
+    /// Hands a batch over again and again while the handler fails.
+    async fn insist(
         &self,
         batch: Vec<Arrival>,
-        care: Care,
         handler: &dyn Handler,
         stop: &CancellationToken,
-    ) -> Result<(), Broken> {
-        let failed = |source| Broken::Store { queue: self.queue.clone(), source };
-        if care == Care::Usual {
-            return handler.receive(batch).await.map_err(failed);
-        }
+    ) -> Result<(), StoreError> {
         let begun = Instant::now();
         let mut backoff = Backoff::new();
         loop {
@@ -277,7 +305,7 @@ impl Consumer {
             self.health.update(|facts| facts.trouble = Some(why));
             let wait = backoff.next_wait();
             if stop.is_cancelled() || begun.elapsed() + wait > HOLD_MAX {
-                return Err(failed(error));
+                return Err(error);
             }
             tokio::select! {
                 () = sleep(wait) => {}
@@ -301,6 +329,23 @@ impl Consumer {
             Err(_) => tracing::debug!("the broker did not answer the farewell"),
         }
         link.close().await;
+    }
+}
+
+/// A batch that is being recorded.
+struct Recording<'h> {
+    last_tag: u64,
+    count: u64,
+    receiving: Receiving<'h>,
+    received: Option<Result<(), StoreError>>,
+}
+
+/// Waits until a batch is recorded; for ever, if there is none.
+async fn until_received(recording: Option<&mut Recording<'_>>) {
+    match recording {
+        Some(Recording { received: Some(_), .. }) => {}
+        Some(recording) => recording.received = Some(recording.receiving.as_mut().await),
+        None => std::future::pending().await,
     }
 }
 

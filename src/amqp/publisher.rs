@@ -1,6 +1,6 @@
 //! Publishes one lane's messages in windows, each message confirmed by the broker or accounted for.
 //!
-//! On a connection of its own, because a broker that is low on memory stops reading from publishers,
+//! On connections of its own, because a broker that is low on memory stops reading from publishers,
 //! and settlements of a consumer on the same connection would wait with them
 //! (<https://www.rabbitmq.com/docs/connection-blocked>).
 
@@ -56,7 +56,8 @@ pub struct Publisher {
     lane: Lane,
     settings: Settings,
     purpose: String,
-    session: Mutex<Session>,
+    /// Two, so that two windows can be out at a time; the second is for when the first is taken.
+    sessions: [Mutex<Session>; 2],
 }
 
 /// The reply code for what does not exist (AMQP 0-9-1, `not-found`).
@@ -69,8 +70,8 @@ impl Publisher {
     /// A publisher for a lane. It connects when it is first asked to do something.
     pub fn new(endpoint: Endpoint, topology: Topology, lane: Lane, settings: Settings) -> Self {
         let purpose = format!("publisher of the {} lane", lane.as_str());
-        let session = Mutex::new(Session::new());
-        Self { endpoint, topology, lane, settings, purpose, session }
+        let sessions = [(); 2].map(|()| Mutex::new(Session::new()));
+        Self { endpoint, topology, lane, settings, purpose, sessions }
     }
 
     /// Publishes messages in order, with the properties they have, and waits until every one is
@@ -86,11 +87,22 @@ impl Publisher {
 
     /// Closes the connection once everything that was published on it has been taken.
     pub async fn close(&self) {
-        self.session.lock().await.close().await;
+        for session in &self.sessions {
+            session.lock().await.close().await;
+        }
+    }
+
+    /// A connection that no window is out on.
+    async fn free(&self) -> MutexGuard<'_, Session> {
+        let [first, second] = &self.sessions;
+        match first.try_lock() {
+            Ok(session) => session,
+            Err(_) => second.lock().await,
+        }
     }
 
     async fn post(&self, posts: &[Post<'_>]) -> Vec<Result<(), Failure>> {
-        let mut session = self.session.lock().await;
+        let mut session = self.free().await;
         let mut results = Vec::with_capacity(posts.len());
         for window in window::windows(posts) {
             let fates = match self.publish_window(&mut session, window).await {
@@ -220,12 +232,12 @@ impl Publisher {
 #[async_trait]
 impl Port for Publisher {
     async fn open(&self) -> Result<(), Failure> {
-        let mut session = self.session.lock().await;
+        let mut session = self.free().await;
         session.ready(&self.target()).await.map(|_| ()).map_err(|closed| self.closed(closed))
     }
 
     async fn probe(&self) -> Result<(), Failure> {
-        let mut session = self.session.lock().await;
+        let mut session = self.free().await;
         let ready = session.ready(&self.target()).await;
         let open = ready.map_err(|closed| self.closed(closed))?;
         for role in self.roles() {

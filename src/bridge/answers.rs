@@ -4,11 +4,9 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-
 use super::dispatch::Pokes;
 use super::message::{Arrival, header};
-use super::ports::{Clock, Handler, NewAnswer, Settled, Store, StoreError};
+use super::ports::{Clock, Handler, NewAnswer, Receiving, Settled, Store};
 use super::trace::{Span, Step, TraceParent, Tracer};
 use super::transforms::Transforms;
 use crate::domain::{Answer, AnswerId, Digest, Failure, FailureCode};
@@ -26,23 +24,24 @@ pub struct Answers {
     pub user: Option<String>,
 }
 
-#[async_trait]
 impl Handler for Answers {
-    async fn receive(&self, batch: Vec<Arrival>) -> Result<(), StoreError> {
+    fn receive(&self, batch: Vec<Arrival>) -> Receiving<'_> {
         let began_at = self.clock.now();
         let catalog = self.transforms.current();
         let user = self.user.as_deref();
         let answers =
             batch.into_iter().map(|arrival| answer(&catalog, arrival, user)).collect::<Vec<_>>();
-        let settled = self.store.settle(answers).await?;
-        for one in &settled {
-            count(one);
-            if self.tracer.is_on() {
-                self.trace(one, began_at);
+        Box::pin(async move {
+            let settled = self.store.settle(answers).await?;
+            for one in &settled {
+                count(one);
+                if self.tracer.is_on() {
+                    self.trace(one, began_at);
+                }
             }
-        }
-        self.pokes.all();
-        Ok(())
+            self.pokes.all();
+            Ok(())
+        })
     }
 }
 

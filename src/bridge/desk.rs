@@ -4,11 +4,9 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-
 use super::dispatch::Pokes;
 use super::message::{Arrival, header};
-use super::ports::{Handler, Returned, Store, StoreError, TakenIn, TookIn};
+use super::ports::{Handler, Receiving, Returned, Store, StoreError, TakenIn, TookIn};
 use super::transforms::Transforms;
 use super::{answers, intake};
 use crate::domain::{ErrorId, Failure, FailureCode, Leg, MessageId};
@@ -27,9 +25,14 @@ pub struct QueueDesk {
     pub leg: Leg,
 }
 
-#[async_trait]
 impl Handler for QueueDesk {
-    async fn receive(&self, batch: Vec<Arrival>) -> Result<(), StoreError> {
+    fn receive(&self, batch: Vec<Arrival>) -> Receiving<'_> {
+        Box::pin(self.take_in(batch))
+    }
+}
+
+impl QueueDesk {
+    async fn take_in(&self, batch: Vec<Arrival>) -> Result<(), StoreError> {
         let mut taken = Vec::with_capacity(batch.len());
         for arrival in &batch {
             taken.push(self.look_at(arrival.clone()).await?);
@@ -51,9 +54,7 @@ impl Handler for QueueDesk {
         self.pokes.all();
         Ok(())
     }
-}
 
-impl QueueDesk {
     async fn look_at(&self, arrival: Arrival) -> Result<TakenIn, StoreError> {
         if let Some(error) = self.recorded(&arrival).await? {
             return Ok(TakenIn::Note { error });

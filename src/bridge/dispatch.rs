@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -81,6 +83,13 @@ pub struct Limits {
 /// How many messages one round parks or releases.
 const PARK_CHUNK: u32 = 500;
 
+/// How many windows are out at a time, so that one is leased and recorded while another waits for its
+/// confirms. Nothing of a service point or sync request is in two of them.
+const WINDOWS_AT_A_TIME: usize = 2;
+
+/// How many windows a round sends before it looks up.
+const WINDOWS_PER_ROUND: usize = 16;
+
 /// The loop of one lane.
 pub struct Dispatch {
     pub lane: Lane,
@@ -104,13 +113,40 @@ enum Next {
     BackOff,
 }
 
+/// Whether there is more to do than one window takes.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Pace {
+    #[default]
+    Calm,
+    Busy,
+}
+
+/// How a window ended.
+enum Window {
+    /// Nothing was due.
+    Empty,
+    /// Some of it, or all, went through.
+    Through(Pace),
+    /// Nothing of it did.
+    Lost(Failure),
+}
+
+/// How the windows of a round ended.
+#[derive(Default)]
+struct Windows {
+    pace: Pace,
+    went_through: bool,
+    failure: Option<Failure>,
+}
+
 impl Dispatch {
     /// Runs until the stop; a window that is out is finished first.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StoreError> {
         let mut outage = self.store.outage(self.lane).await?;
         let mut failures = 0_u32;
+        let mut pace = Pace::Calm;
         while !stop.is_cancelled() {
-            let wait = match self.round(&mut outage).await {
+            let wait = match self.round(&mut pace, &mut outage).await {
                 Ok(Next::Again) => {
                     failures = 0;
                     continue;
@@ -146,33 +182,78 @@ impl Dispatch {
         Ok(())
     }
 
-    /// One bounded round: lease, publish, record.
-    async fn round(&self, outage: &mut Option<Outage>) -> Result<Next, StoreError> {
+    /// One bounded round: lease, publish, record; two windows at a time while there is much to do.
+    async fn round(
+        &self,
+        pace: &mut Pace,
+        outage: &mut Option<Outage>,
+    ) -> Result<Next, StoreError> {
         if let Err(failure) = self.publisher.open().await {
             return self.unreachable(outage, failure).await;
         }
-        let limit = if outage.is_some() { 1 } else { self.limits.window };
+        let (limit, at_a_time) = match (&outage, &pace) {
+            (Some(_), _) => (1, 1),
+            (None, Pace::Calm) => (self.limits.window, 1),
+            (None, Pace::Busy) => (self.limits.window, WINDOWS_AT_A_TIME),
+        };
+        let windows = self.windows(limit, at_a_time).await?;
+        self.health.store_works();
+        *pace = windows.pace;
+        match windows.failure {
+            Some(failure) => self.unreachable(outage, failure).await,
+            None if windows.went_through => {
+                self.reachable(outage).await?;
+                Ok(Next::Again)
+            }
+            None => self.nothing_waits(outage).await,
+        }
+    }
+
+    /// Sends windows while they are full, up to so many at a time. Each is seen to its end, whatever
+    /// becomes of the others: a publish that is given up half way would leave its confirms behind.
+    async fn windows(&self, limit: u32, at_a_time: usize) -> Result<Windows, StoreError> {
+        let mut out: FuturesUnordered<_> = (0..at_a_time).map(|_| self.window(limit)).collect();
+        let mut begun = at_a_time;
+        let mut windows = Windows::default();
+        let mut trouble = None;
+        while let Some(window) = out.next().await {
+            match window {
+                Ok(Window::Empty) => windows.pace = Pace::Calm,
+                Ok(Window::Through(pace)) => {
+                    windows.went_through = true;
+                    windows.pace = pace;
+                }
+                Ok(Window::Lost(failure)) => windows.failure = Some(failure),
+                Err(error) => trouble = Some(error),
+            }
+            let goes_on = trouble.is_none() && windows.failure.is_none();
+            if goes_on && windows.pace == Pace::Busy && begun < WINDOWS_PER_ROUND {
+                begun += 1;
+                out.push(self.window(limit));
+            }
+        }
+        trouble.map_or(Ok(windows), Err)
+    }
+
+    async fn window(&self, limit: u32) -> Result<Window, StoreError> {
         let began_at = self.clock.now();
         let until = began_at.checked_add(self.limits.lease).unwrap_or(Timestamp::MAX);
         let leased = self.store.lease(self.lane, limit, until).await?;
-        self.health.store_works();
         if leased.is_empty() {
-            return self.nothing_waits(outage).await;
+            return Ok(Window::Empty);
         }
         let results = self.publisher.publish(&leased).await;
         let (handovers, failure) = judge(&leased, &results);
         self.count(&results);
         self.trace(&leased, &results, began_at);
         self.store.finish(self.lane, handovers).await?;
-        match failure {
-            Some(failure) if results.iter().all(Result::is_err) => {
-                self.unreachable(outage, failure).await
+        Ok(match failure {
+            Some(failure) if results.iter().all(Result::is_err) => Window::Lost(failure),
+            Some(_) | None if leased.len() as u64 >= u64::from(limit) => {
+                Window::Through(Pace::Busy)
             }
-            Some(_) | None => {
-                self.reachable(outage).await?;
-                Ok(Next::Again)
-            }
-        }
+            Some(_) | None => Window::Through(Pace::Calm),
+        })
     }
 
     /// Nothing to try it with: a lane that is out asks the broker instead.

@@ -4,11 +4,9 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-
 use super::dispatch::Pokes;
 use super::message::{Arrival, header};
-use super::ports::{Clock, Handler, NewRequest, Recorded, Store, StoreError};
+use super::ports::{Clock, Handler, NewRequest, Receiving, Recorded, Store};
 use super::trace::{Span, Step, TraceParent, Tracer};
 use super::transforms::Transforms;
 use crate::domain::{Digest, RequestId};
@@ -23,16 +21,17 @@ pub struct Intake {
     pub pokes: Pokes,
 }
 
-#[async_trait]
 impl Handler for Intake {
-    async fn receive(&self, batch: Vec<Arrival>) -> Result<(), StoreError> {
+    fn receive(&self, batch: Vec<Arrival>) -> Receiving<'_> {
         let catalog = self.transforms.current();
         let requests =
             batch.into_iter().map(|arrival| self.traced(request(&catalog, arrival))).collect();
-        let recorded = self.store.record(requests).await?;
-        recorded.iter().for_each(count);
-        self.pokes.all();
-        Ok(())
+        Box::pin(async move {
+            let recorded = self.store.record(requests).await?;
+            recorded.iter().for_each(count);
+            self.pokes.all();
+            Ok(())
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 //! Every method of [`Store`] that changes something is one transaction, committed before it
 //! returns; the rules are asked (`domain`) inside it. A batch is one transaction, in order.
 
+use std::pin::Pin;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -443,12 +445,18 @@ pub struct Rules {
 }
 
 /// Takes what a consumer received. The consumer settles a batch only after it was taken.
-#[async_trait]
 pub trait Handler: Send + Sync {
     /// Takes a batch, in order. After `Ok` every message of it is recorded; after an error none
     /// is, and the broker keeps them.
-    async fn receive(&self, batch: Vec<Arrival>) -> Result<(), StoreError>;
+    ///
+    /// What takes the processor is done before this returns, what waits for the store is left to
+    /// the future: so one batch can be read while the one before is being recorded. Nothing is
+    /// recorded before the future is polled.
+    fn receive(&self, batch: Vec<Arrival>) -> Receiving<'_>;
 }
+
+/// A batch on its way into the store.
+pub type Receiving<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
 
 /// Publishes to one lane's exchange.
 #[async_trait]

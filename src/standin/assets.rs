@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +21,7 @@ use super::quiet::Quiet;
 use super::random::{Random, number_of};
 use super::tally::{Count, Ended, Live, Tally};
 use crate::amqp::Role;
-use crate::bridge::ports::{Clock, Handler, StoreError};
+use crate::bridge::ports::{Clock, Handler, Receiving, StoreError};
 use crate::bridge::{Arrival, Properties};
 
 /// How many asset locations wait for their answers to be written.
@@ -122,15 +121,15 @@ struct Intake {
     inbox: mpsc::Sender<Waiting>,
 }
 
-#[async_trait]
 impl Handler for Intake {
-    async fn receive(&self, batch: Vec<Arrival>) -> Result<(), StoreError> {
-        let taken = self.office.take(&batch);
-        for waiting in taken {
-            // The other end is there for as long as this one is.
-            self.inbox.send(waiting).await.map_err(|_| StoreError::Closed)?;
-        }
-        Ok(())
+    fn receive(&self, batch: Vec<Arrival>) -> Receiving<'_> {
+        Box::pin(async move {
+            for waiting in self.office.take(&batch) {
+                // The other end is there for as long as this one is.
+                self.inbox.send(waiting).await.map_err(|_| StoreError::Closed)?;
+            }
+            Ok(())
+        })
     }
 }
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +15,7 @@ use super::quiet::Quiet;
 use super::replies::Replies;
 use super::tally::{Count, Ended, Live, Tally};
 use crate::amqp::Role;
-use crate::bridge::ports::{Clock, Handler, StoreError};
+use crate::bridge::ports::{Clock, Handler, Receiving};
 use crate::bridge::{Arrival, Properties};
 use crate::domain::Digest;
 
@@ -194,17 +193,18 @@ impl Desk {
     }
 }
 
-#[async_trait]
 impl Handler for Desk {
-    async fn receive(&self, batch: Vec<Arrival>) -> Result<(), StoreError> {
-        let mut replies = self.replies();
-        for arrival in &batch {
-            replies.take(arrival, &self.live, &self.history);
-        }
-        drop(replies);
-        self.history.flush();
-        self.quiet.disturb();
-        Ok(())
+    fn receive(&self, batch: Vec<Arrival>) -> Receiving<'_> {
+        Box::pin(async move {
+            let mut replies = self.replies();
+            for arrival in &batch {
+                replies.take(arrival, &self.live, &self.history);
+            }
+            drop(replies);
+            self.history.flush();
+            self.quiet.disturb();
+            Ok(())
+        })
     }
 }
 

@@ -18,14 +18,12 @@ pub(super) struct Fresh {
 }
 
 impl Fresh {
-    /// Remembers what was put at a place. If that is too much, it forgets the others: they wait for
-    /// longer than a moment.
+    /// Remembers what was put at a place, if there is room: those before it leave earlier.
     pub(super) fn remember(&mut self, place: i64, message: Outgoing) {
-        if self.bytes + message.payload.len() > BYTES_MAX {
-            self.forget_all();
+        if self.bytes + message.payload.len() <= BYTES_MAX {
+            self.bytes += message.payload.len();
+            self.messages.insert(place, message);
         }
-        self.bytes += message.payload.len();
-        self.messages.insert(place, message);
     }
 
     /// The message at a place, if it is remembered.
@@ -35,7 +33,7 @@ impl Fresh {
         Some(message)
     }
 
-    /// Forgets everything: a transaction was undone, and with it what its places stand for.
+    /// Forgets everything.
     pub(super) fn forget_all(&mut self) {
         self.messages.clear();
         self.bytes = 0;

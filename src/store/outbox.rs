@@ -69,6 +69,10 @@ impl Work<'_> {
             self.leases.borrow_mut().give(place, Lease { subject, until });
             leased.push(Leased { place, message });
         }
+        if lane == Lane::Location && leased.len() < limit as usize {
+            // Nothing else is due: what is still remembered waits for long, or was taken out.
+            self.fresh.borrow_mut().forget_all();
+        }
         Ok(leased)
     }
 

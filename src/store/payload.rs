@@ -210,7 +210,7 @@ impl Unpacker {
         let body = row.get_ref(at + 4)?.as_blob().map_err(rusqlite::Error::from)?;
         match form {
             PLAIN | BUNDLE => {
-                self.bytes = body.to_owned();
+                body.clone_into(&mut self.bytes);
                 Ok(())
             }
             ZSTD_1 | BUNDLE_ZSTD_1 => self.unpack(body).map_err(|why| wrong(row, "payloads", why)),

@@ -87,7 +87,7 @@ pub(super) fn requests(connection: &Connection, query: &RequestQuery) -> Result<
     if !query.states.is_empty() {
         let code = |state: &String| rows::STATES.iter().position(|name| name == state);
         if query.states.iter().all(|state| RARE.contains(&state.as_str())) {
-            filter.also("r.state IN (0, 3, 4, 8)");
+            filter.also("(r.state = 0 OR r.state = 3 OR r.state = 4 OR r.state = 8)");
         }
         let codes = query.states.iter().filter_map(code).filter_map(|at| i64::try_from(at).ok());
         filter.among("r.state", codes.map(Value::Integer));

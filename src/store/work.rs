@@ -132,6 +132,7 @@ impl<'c> Work<'c> {
         }
         self.bundle.get_mut().clear();
         self.unpacker.get_mut().forget();
+        // Its places are given again, to others.
         self.fresh.get_mut().forget_all();
         self.leases.get_mut().undo();
     }

@@ -5,13 +5,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use tieline::amqp::consumer::{Consumer, Settings as ConsumerSettings};
 use tieline::amqp::publisher::Settings as PublisherSettings;
 use tieline::amqp::{Endpoint, Publisher, RawMessage, Role, Topology};
-use tieline::bridge::ports::Handler;
+use tieline::bridge::ports::{Handler, Receiving};
 use tieline::bridge::{Arrival, Lane, Properties, StoreError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -94,12 +93,13 @@ struct Recorder {
     verdicts: Verdicts,
 }
 
-#[async_trait]
 impl Handler for Recorder {
-    async fn receive(&self, batch: Vec<Arrival>) -> Result<(), StoreError> {
-        self.got.send(batch).ok();
-        let works = self.verdicts.lock().unwrap().pop_front().unwrap_or(true);
-        if works { Ok(()) } else { Err(StoreError::Closed) }
+    fn receive(&self, batch: Vec<Arrival>) -> Receiving<'_> {
+        Box::pin(async move {
+            self.got.send(batch).ok();
+            let works = self.verdicts.lock().unwrap().pop_front().unwrap_or(true);
+            if works { Ok(()) } else { Err(StoreError::Closed) }
+        })
     }
 }
 

@@ -3,12 +3,11 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use tieline::amqp::consumer::{Consumer, Settings};
 use tieline::amqp::{Endpoint, Publisher, RawMessage};
 use tieline::bridge::message::header;
-use tieline::bridge::ports::Handler;
-use tieline::bridge::{Arrival, HeaderValue, Lane, Properties, StoreError};
+use tieline::bridge::ports::{Handler, Receiving};
+use tieline::bridge::{Arrival, HeaderValue, Lane, Properties};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -72,21 +71,22 @@ struct Desk {
     shared: Arc<Shared>,
 }
 
-#[async_trait]
 impl Handler for Desk {
-    async fn receive(&self, batch: Vec<Arrival>) -> Result<(), StoreError> {
-        let mut out = Vec::new();
-        for arrival in batch {
-            match (self.shared.conduct, self.leg) {
-                (Conduct::Not, _) => {}
-                (_, Leg::Request) => out.extend(self.location(&arrival)),
-                (_, Leg::Answer) => out.extend(self.reply(&arrival)),
+    fn receive(&self, batch: Vec<Arrival>) -> Receiving<'_> {
+        Box::pin(async move {
+            let mut out = Vec::new();
+            for arrival in batch {
+                match (self.shared.conduct, self.leg) {
+                    (Conduct::Not, _) => {}
+                    (_, Leg::Request) => out.extend(self.location(&arrival)),
+                    (_, Leg::Answer) => out.extend(self.reply(&arrival)),
+                }
             }
-        }
-        for result in self.outlet.publish_raw(&out).await {
-            result.unwrap();
-        }
-        Ok(())
+            for result in self.outlet.publish_raw(&out).await {
+                result.unwrap();
+            }
+            Ok(())
+        })
     }
 }
 

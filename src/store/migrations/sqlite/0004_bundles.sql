@@ -43,7 +43,9 @@ CREATE INDEX requests_sync_request ON requests (sync_request) WHERE sync_request
 CREATE INDEX requests_live ON requests (service_point) WHERE state < 4;
 CREATE INDEX requests_ended ON requests (service_point) WHERE state >= 4;
 CREATE INDEX requests_answer_due ON requests (date_ms) WHERE state = 2;
-CREATE INDEX requests_rare ON requests (state) WHERE state IN (0, 3, 4, 8);
+-- No list: to look whether a state is in one, SQLite builds a table of it at each write.
+CREATE INDEX requests_rare ON requests (state)
+    WHERE state = 0 OR state = 3 OR state = 4 OR state = 8;
 
 CREATE TABLE answers_of_bundles (
     seq           INTEGER PRIMARY KEY,
