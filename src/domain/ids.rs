@@ -7,6 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -101,13 +102,24 @@ impl fmt::Display for ServicePointId {
 pub struct RequestId(Uuid);
 
 impl RequestId {
-    /// Derives the identity from billing's id, as far as it could be read, and the payload.
-    pub fn derive(sync_request: Option<&SyncRequestId>, payload: &Digest) -> Self {
+    /// Derives the identity from billing's id and the time that the message gives for its creation,
+    /// as far as they could be read, and the payload.
+    ///
+    /// It begins with that time, in seconds since 1970, so that requests of one day stand together
+    /// wherever they stand in the order of their ids: to look one up among millions touches what was
+    /// touched a moment ago.
+    pub fn derive(
+        sync_request: Option<&SyncRequestId>,
+        created_at: Option<Timestamp>,
+        payload: &Digest,
+    ) -> Self {
         let mut name = Vec::with_capacity(64);
         name.extend_from_slice(sync_request.map_or("", SyncRequestId::as_str).as_bytes());
         name.push(0);
         name.extend_from_slice(&payload.0);
-        Self::from_uuid(Uuid::new_v5(&NAMESPACE, &name))
+        let hash = Uuid::new_v5(&NAMESPACE, &name);
+        let seconds = created_at.and_then(|at| u32::try_from(at.as_second()).ok());
+        Self::from_uuid(beginning_with(seconds.map(u32::to_be_bytes), hash))
     }
 
     /// Takes a UUID for a request's identity; the bits of an edition are cleared.
@@ -211,10 +223,14 @@ impl FromStr for MessageId {
 pub struct AnswerId(Uuid);
 
 impl AnswerId {
-    /// Derives the identity, so that a repeat of the same answer is recognised.
+    /// Derives the identity, so that a repeat of the same answer is recognised. It begins like that of
+    /// the request that is answered.
     pub fn derive(correlation: Option<&str>, payload: &Digest) -> Self {
         let name = [correlation.unwrap_or("").as_bytes(), &[0], &payload.0].concat();
-        Self(Uuid::new_v5(&NAMESPACE, &name))
+        let hash = Uuid::new_v5(&NAMESPACE, &name);
+        let answered = correlation.and_then(|id| Uuid::parse_str(id).ok());
+        let beginning = answered.and_then(|id| id.as_bytes().first_chunk().copied());
+        Self(beginning_with(beginning, hash))
     }
 
     /// Takes back a stored identity.
@@ -232,6 +248,16 @@ impl fmt::Display for AnswerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.hyphenated().fmt(f)
     }
+}
+
+/// A UUID of our own making (version 8, RFC 9562 section 5.8): a hash, and before it what it is to be
+/// ordered by.
+fn beginning_with(beginning: Option<[u8; 4]>, hash: Uuid) -> Uuid {
+    let mut bytes = *hash.as_bytes();
+    if let (Some(first), Some(beginning)) = (bytes.first_chunk_mut(), beginning) {
+        *first = beginning;
+    }
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 /// The identity of an error record, short enough to be read out on the telephone: `E-1042`.
@@ -259,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_message_id_leads_back_to_its_request() {
-        let id = RequestId::derive(None, &Digest::of(b"payload"));
+        let id = RequestId::derive(None, None, &Digest::of(b"payload"));
         for edition in [1, 2, u16::MAX] {
             assert_eq!(id.location(edition).request(), id);
             assert_eq!(id.location(edition).edition(), edition);
@@ -269,9 +295,25 @@ mod tests {
     #[test]
     fn a_corrected_resend_is_another_request() {
         let sync = SyncRequestId::new("85810617092033").unwrap();
-        let first = RequestId::derive(Some(&sync), &Digest::of(b"first"));
-        assert_eq!(first, RequestId::derive(Some(&sync), &Digest::of(b"first")));
-        assert_ne!(first, RequestId::derive(Some(&sync), &Digest::of(b"corrected")));
+        let id = |payload: &[u8]| RequestId::derive(Some(&sync), None, &Digest::of(payload));
+        assert_eq!(id(b"first"), id(b"first"));
+        assert_ne!(id(b"first"), id(b"corrected"));
+    }
+
+    #[test]
+    fn identities_are_in_the_order_of_creation() {
+        let at = |second| Timestamp::from_second(second).ok();
+        let id = |at: Option<Timestamp>| RequestId::derive(None, at, &Digest::of(b"payload"));
+        assert!(id(at(1_741_932_000)).to_string().starts_with("67d3c6a0-"));
+        assert!(id(at(1_741_932_000)) < id(at(1_741_932_001)));
+        let answered = id(at(1_741_932_000)).location(1).to_string();
+        let answer = AnswerId::derive(Some(&answered), &Digest::of(b"answer"));
+        assert!(answer.to_string().starts_with("67d3c6a0-"));
+        // What no 32 bits can say, and what is not known, is left out.
+        for unknown in [at(-1), at(1 << 32), None] {
+            assert_eq!(id(unknown), id(None));
+        }
+        assert_ne!(id(at(0)), id(None));
     }
 
     #[test]

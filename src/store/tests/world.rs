@@ -193,7 +193,7 @@ pub(super) fn request_saying(
     let payload = format!("<{sync_request} {service_point} {version} {content}>").into_bytes();
     let id = sync(sync_request);
     NewRequest {
-        id: RequestId::derive(Some(&id), &Digest::of(&payload)),
+        id: RequestId::derive(Some(&id), None, &Digest::of(&payload)),
         arrival: Arrival {
             payload,
             properties: Properties {

@@ -51,10 +51,12 @@ impl Story<'_> {
 
 /// Writes the stories, in the order of arrival, and notes what belongs to none.
 pub(super) fn write<'a>(evidence: &'a Evidence, faults: &mut Vec<Fault>) -> Vec<Story<'a>> {
-    let mut known: HashMap<_, _> = evidence.requests.iter().map(|row| (&*row.id, row)).collect();
+    let mut known: HashMap<_, _> =
+        evidence.requests.iter().map(|row| (hash_of(&row.id), row)).collect();
     let mut found = HashMap::new();
     for content in contents(&evidence.billing) {
-        let rows: Vec<_> = content.ids().iter().filter_map(|id| known.remove(&**id)).collect();
+        let rows: Vec<_> =
+            content.hashes().iter().filter_map(|hash| known.remove(&**hash)).collect();
         match rows[..] {
             [row] => drop(found.insert(&*row.id, content)),
             [] if !content.is_confirmed => {}
@@ -84,14 +86,21 @@ impl<'a> Story<'a> {
 }
 
 impl Content<'_> {
-    /// The identities that its request can have: with billing's id, or without if the bridge could
+    /// What the identity of its request can be: with billing's id, or without if the bridge could
     /// not read that.
-    fn ids(&self) -> Vec<String> {
+    fn hashes(&self) -> Vec<String> {
         let digest = Digest(bytes(&self.first.digest));
         let named = self.sync_requests.iter().map(|id| SyncRequestId::new(id).ok());
-        let id = |id: Option<SyncRequestId>| RequestId::derive(id.as_ref(), &digest).to_string();
-        named.chain([None]).map(id).collect()
+        let hash = |id: Option<SyncRequestId>| {
+            hash_of(&RequestId::derive(id.as_ref(), None, &digest).to_string()).to_owned()
+        };
+        named.chain([None]).map(hash).collect()
     }
+}
+
+/// What of an identity follows from the content alone: all but the time that it begins with.
+fn hash_of(id: &str) -> &str {
+    id.split_once('-').map_or(id, |(_, hash)| hash)
 }
 
 /// The contents that billing sent, in the order of their first sending.

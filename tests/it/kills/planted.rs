@@ -91,7 +91,7 @@ impl Case {
     }
 
     fn id(&self) -> RequestId {
-        RequestId::derive(SyncRequestId::new(self.sync_request).ok().as_ref(), &self.digest())
+        RequestId::derive(SyncRequestId::new(self.sync_request).ok().as_ref(), None, &self.digest())
     }
 
     fn reply(&self, number: u16, outcome: &str) -> Billing {

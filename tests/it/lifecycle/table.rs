@@ -16,7 +16,7 @@ const BEGIN: &str = "<!-- table of tests/it/lifecycle/table.rs -->\n";
 const END: &str = "<!-- end of table -->\n";
 
 fn newer() -> RequestId {
-    RequestId::derive(None, &Digest::of(b"newer"))
+    RequestId::derive(None, None, &Digest::of(b"newer"))
 }
 
 fn states() -> Vec<State> {

@@ -165,7 +165,7 @@ impl World {
         }
         let request = Request {
             name: name.to_owned(),
-            id: RequestId::derive(None, &Digest::of(name.as_bytes())),
+            id: RequestId::derive(None, None, &Digest::of(name.as_bytes())),
             sync: sync.map(|id| SyncRequestId::new(&id)).transpose()?,
             revision,
             state: State::Waiting,
