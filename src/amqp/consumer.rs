@@ -37,8 +37,8 @@ const FAREWELL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The limits of a consumer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// How many deliveries the broker sends ahead; 1 to 2000 on a quorum queue. 500 is the begin
-    /// of the plateau; a crash gives back that many at once.
+    /// How many deliveries the broker sends ahead; 1 to 2000 on a quorum queue. 1000 is on the
+    /// plateau; a crash gives back that many at once.
     pub prefetch: u16,
     /// How many deliveries are handed over and settled together: half of the prefetch lets one batch
     /// be read while the one before is being recorded.
@@ -47,7 +47,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { prefetch: 500, batch_max: 250 }
+        Self { prefetch: 1000, batch_max: 500 }
     }
 }
 

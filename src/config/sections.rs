@@ -54,9 +54,9 @@ section! {
         /// How long the broker may take to confirm a publish.
         confirm_timeout: Span = Span::from_secs(30),
         /// How many messages the broker sends ahead of their settlement.
-        prefetch: u16 = 500,
+        prefetch: u16 = 1000,
         /// How many messages are recorded in one transaction.
-        batch: u32 = 250,
+        batch: u32 = 500,
         /// How many messages are published before their confirms are awaited.
         window: u32 = 500,
     }
