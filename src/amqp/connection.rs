@@ -72,6 +72,14 @@ impl Endpoint {
         Ok(Self { name: name.to_owned(), uri, tls, connect_timeout })
     }
 
+    /// The same with frames of at most this many bytes: lapin keeps buffers of several for each
+    /// connection, and only who takes messages of others must be ready for the largest headers.
+    pub(super) fn with_frames_of(mut self, bytes: u32) -> Self {
+        let named = self.uri.query.frame_max.unwrap_or(bytes);
+        self.uri.query.frame_max = Some(named.min(bytes));
+        self
+    }
+
     /// Trusts these certificates (PEM) besides those of the system, for `amqps://`.
     #[must_use]
     pub fn with_certificates(mut self, pem: String) -> Self {

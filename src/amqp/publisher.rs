@@ -60,6 +60,9 @@ pub struct Publisher {
     sessions: [Mutex<Session>; 2],
 }
 
+/// The frames of a publisher. What it sends in headers fits several times; a body is cut anyway.
+const FRAME_BYTES_MAX: u32 = 32 * 1024;
+
 /// The reply code for what does not exist (AMQP 0-9-1, `not-found`).
 const NOT_FOUND: u16 = 404;
 
@@ -70,6 +73,7 @@ impl Publisher {
     /// A publisher for a lane. It connects when it is first asked to do something.
     pub fn new(endpoint: Endpoint, topology: Topology, lane: Lane, settings: Settings) -> Self {
         let purpose = format!("publisher of the {} lane", lane.as_str());
+        let endpoint = endpoint.with_frames_of(FRAME_BYTES_MAX);
         let sessions = [(); 2].map(|()| Mutex::new(Session::new()));
         Self { endpoint, topology, lane, settings, purpose, sessions }
     }
