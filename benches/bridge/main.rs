@@ -15,6 +15,7 @@ mod contender;
 mod depth;
 mod figures;
 mod history;
+mod instructions;
 mod latency;
 mod load;
 mod machine;
@@ -53,6 +54,9 @@ fn main() -> Result<()> {
         Some((word, rest)) if word == pass_through::NAME => {
             runtime.block_on(pass_through::run(rest))
         }
+        Some((word, rest)) if word == instructions::NAME => {
+            runtime.block_on(instructions::work(rest))
+        }
         _ if words.iter().any(|word| word == BENCH) => {
             runtime.block_on(measure(&Arguments::parse()))
         }
@@ -75,6 +79,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
             Scenario::Parking => parking::run(&site, arguments).await?,
             Scenario::History => history::run(&site, arguments).await?,
             Scenario::Translation => translation::run(arguments)?,
+            Scenario::Instructions => instructions::run()?,
         };
         println!("\n## {}\n\n{}\n", outcome.scenario, outcome.markdown());
         if let Some(dir) = &arguments.out {

@@ -21,13 +21,15 @@ use crate::load::SEED;
 use crate::outside::answer_body;
 
 /// How many requests go into one transaction.
-const BATCH: usize = 1_000;
+pub(crate) const BATCH: usize = 1_000;
 
 /// What has become of the requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Past {
     /// They were applied, and billing was told.
     Applied,
+    /// They were published, and are not answered.
+    Published,
     /// They wait to be sent.
     Waiting,
 }
@@ -56,8 +58,11 @@ pub(crate) async fn make(path: &Path, number: u64, past: Past) -> Result<()> {
         }
         let requests = batch.into_iter().map(|arrival| intake::request(&catalog, arrival));
         store.record(requests.collect()).await?;
-        if past == Past::Applied {
+        if past != Past::Waiting {
             let sent = hand_over(&store, Lane::Location, clock.now()).await?;
+            if past == Past::Published {
+                continue;
+            }
             let answers = sent.iter().filter_map(|location| answer(&catalog, location));
             store.settle(answers.collect()).await?;
             hand_over(&store, Lane::Reply, clock.now()).await?;

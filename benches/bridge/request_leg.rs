@@ -24,6 +24,7 @@ pub(crate) struct BridgeTurn {
     pub(crate) memory_mib: f64,
     pub(crate) store_bytes: f64,
     pub(crate) written_bytes: f64,
+    pub(crate) wire_bytes: f64,
 }
 
 /// What one turn of a shovel showed.
@@ -69,6 +70,7 @@ pub(crate) async fn bridge_turn(
     site.broker_rests().await?;
     let usage = bridge.usage()?;
     let broker = site.broker_processor()?.saturating_sub(broker_before);
+    let wire_bytes = site.wire_bytes()?;
     Program::stop(bridge).await?;
     let each = |total: f64| total / count(load.number());
     Ok(BridgeTurn {
@@ -78,6 +80,7 @@ pub(crate) async fn bridge_turn(
         memory_mib: mebibytes(usage.memory_kib),
         store_bytes: each(size(&store(room))),
         written_bytes: each(count(usage.written_bytes)),
+        wire_bytes: each(count(wire_bytes)),
     })
 }
 
@@ -125,6 +128,7 @@ fn outcome(
         series(bridge, "memory of the bridge, peak", "MiB", |turn| turn.memory_mib),
         series(bridge, "store after the end", "bytes/msg", |turn| turn.store_bytes),
         series(bridge, "written to disk by the bridge", "bytes/msg", |turn| turn.written_bytes),
+        series(bridge, "on the wire, both ways", "bytes/msg", |turn| turn.wire_bytes),
         rate,
         by_network,
         by_direct,

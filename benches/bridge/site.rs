@@ -126,6 +126,21 @@ impl Site {
         Program::start(self.tieline(room).arg("run"), room)
     }
 
+    /// How many bytes went over the connections of the bridge that runs, to the broker and from it.
+    pub(crate) fn wire_bytes(&self) -> Result<u64> {
+        let items = ["recv_oct", "send_oct", "client_properties"];
+        let listed = ["list_connections", "--quiet", "--no-table-headers"];
+        let listed: Vec<_> = listed.into_iter().chain(items).collect();
+        let listed = self.node.ctl(&listed)?;
+        let of_bridge = |line: &&str| {
+            line.contains("tieline consumer of") || line.contains("tieline publisher of")
+        };
+        let numbers = listed.lines().filter(of_bridge).flat_map(|line| line.split('\t').take(2));
+        let numbers: std::result::Result<Vec<u64>, _> =
+            numbers.map(|number| number.trim().parse()).collect();
+        Ok(numbers.map_err(|error| format!("list of connections: {error}"))?.iter().sum())
+    }
+
     /// Empties every queue and waits until the broker rests.
     ///
     /// Once is not enough: what a program that has ended had not settled comes back a little later.

@@ -70,14 +70,14 @@ fn turn(messages: &[Arc<[u8]>], take: impl Fn(&[u8]) -> Result<()>) -> Result<f6
     Ok(micros(begun.elapsed()) / count(taken))
 }
 
-fn translate(catalog: &Catalog, message: &[u8]) -> Result<()> {
+pub(crate) fn translate(catalog: &Catalog, message: &[u8]) -> Result<()> {
     let translated = catalog.translate(black_box(message), &ContentType::default());
     let translation = translated.outcome.map_err(|failure| failure.detail)?;
     black_box(translation);
     Ok(())
 }
 
-fn parse(message: &[u8]) -> Result<()> {
+pub(crate) fn parse(message: &[u8]) -> Result<()> {
     let mut reader = Reader::from_str(str::from_utf8(black_box(message))?);
     while black_box(reader.read_event()?) != Event::Eof {}
     Ok(())
