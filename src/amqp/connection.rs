@@ -42,6 +42,8 @@ pub struct Endpoint {
     name: String,
     uri: AMQPUri,
     tls: OwnedTLSConfig,
+    /// In force where the URL tells none.
+    heartbeat_seconds: u16,
     connect_timeout: Duration,
 }
 
@@ -67,9 +69,9 @@ impl Endpoint {
             host.clone_into(&mut uri.authority.host);
         }
         uri.query.frame_max.get_or_insert(FRAME_BYTES_MAX);
-        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         let (tls, connect_timeout) = (OwnedTLSConfig::default(), Duration::from_secs(10));
-        Ok(Self { name: name.to_owned(), uri, tls, connect_timeout })
+        let heartbeat_seconds = HEARTBEAT_SECONDS;
+        Ok(Self { name: name.to_owned(), uri, tls, heartbeat_seconds, connect_timeout })
     }
 
     /// The same with frames of at most this many bytes: lapin keeps buffers of several for each
@@ -87,11 +89,12 @@ impl Endpoint {
         self
     }
 
-    /// Sets the heartbeat, in whole seconds, at least 1 s; 10 s unless told.
+    /// Sets the heartbeat, in whole seconds, at least 1 s, where the URL tells none; 10 s unless
+    /// told.
     #[must_use]
     pub fn with_heartbeat(mut self, heartbeat: Duration) -> Self {
         let seconds = u16::try_from(heartbeat.as_secs()).unwrap_or(u16::MAX);
-        self.uri.query.heartbeat = Some(seconds.max(1));
+        self.heartbeat_seconds = seconds.max(1);
         self
     }
 
@@ -100,6 +103,13 @@ impl Endpoint {
     pub fn with_connect_timeout(mut self, connect_timeout: Duration) -> Self {
         self.connect_timeout = connect_timeout;
         self
+    }
+
+    /// The URL with everything that a connection is opened with.
+    fn dialled(&self) -> AMQPUri {
+        let mut uri = self.uri.clone();
+        uri.query.heartbeat.get_or_insert(self.heartbeat_seconds);
+        uri
     }
 
     /// The name it was given.
@@ -176,12 +186,12 @@ impl Endpoint {
             .with_connection_name(format!("tieline {purpose}").into())
             .with_client_property("product".into(), "tieline".into())
             .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
-        let (tls, wait) = (self.tls.clone(), self.connect_timeout);
+        let (uri, tls, wait) = (self.dialled(), self.tls.clone(), self.connect_timeout);
         let runtime = lapin::runtime::default_runtime()?;
         // Runs on lapin's thread, so it needs a limit of its own: the one around the whole opening
         // can only cut a socket that is there.
         Connection::connector(
-            self.uri.clone(),
+            uri,
             runtime,
             async move |uri: AMQPUri, runtime| {
                 let dialling = async {
@@ -347,6 +357,17 @@ mod tests {
         assert_eq!(endpoint.to_string(), "amqp://broker.example:5673/sp%2Fsync");
         assert_eq!((endpoint.vhost(), endpoint.user()), ("sp/sync", "tieline"));
         assert!(!format!("{endpoint:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn the_heartbeat_is_that_of_the_url_else_the_given_one() {
+        let heartbeat = |url, given: Duration| {
+            endpoint(url).unwrap().with_heartbeat(given).dialled().query.heartbeat
+        };
+        assert_eq!(heartbeat("amqp://broker", Duration::from_secs(3)), Some(3));
+        assert_eq!(heartbeat("amqp://broker", Duration::from_millis(3)), Some(1));
+        assert_eq!(heartbeat("amqp://broker?heartbeat=7", Duration::from_secs(3)), Some(7));
+        assert_eq!(endpoint("amqp://broker").unwrap().dialled().query.heartbeat, Some(10));
     }
 
     #[test]

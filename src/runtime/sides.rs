@@ -34,8 +34,11 @@ impl Sides {
         let amqp = &settings.amqp;
         let endpoint = |name, url: Option<&crate::config::Secret>| {
             let url = url.unwrap_or(&amqp.url);
-            Endpoint::new(name, url.secret())
-                .map(|endpoint| endpoint.with_connect_timeout(amqp.connect_timeout.unsigned()))
+            Endpoint::new(name, url.secret()).map(|endpoint| {
+                endpoint
+                    .with_heartbeat(amqp.heartbeat.unsigned())
+                    .with_connect_timeout(amqp.connect_timeout.unsigned())
+            })
         };
         Ok(Self {
             billing: endpoint(BILLING, amqp.billing_url.as_ref())?,
