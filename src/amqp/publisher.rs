@@ -159,6 +159,8 @@ impl Publisher {
         let fates = window::publish(&open.channel, window, self.settings.confirm_timeout).await;
         if !fates.iter().all(Fate::is_settled) {
             session.give_up();
+        } else if fates.contains(&Fate::Nacked) {
+            session.renew(self.endpoint.connect_timeout()).await;
         }
         Ok(fates)
     }

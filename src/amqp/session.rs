@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lapin::options::ConfirmSelectOptions;
 use lapin::{BasicProperties, Channel};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::backoff::Backoff;
 use super::connection::{Endpoint, Link};
@@ -99,6 +99,21 @@ impl Session {
         {
             self.backoff.reset();
             self.not_before = None;
+        }
+    }
+
+    /// Opens another channel on the same connection, or gives the connection up. A quorum queue that
+    /// was full tells a channel once when it refuses and once when it has drained; when its limit is
+    /// taken away instead, the channel is refused for ever (RabbitMQ 3.10).
+    pub(super) async fn renew(&mut self, wait: Duration) {
+        let Some(mut open) = self.open.take() else { return };
+        let renewing = async {
+            open.channel.close(200, "refused".into()).await?;
+            open.channel = open.link.channel().await?;
+            open.channel.confirm_select(ConfirmSelectOptions::default()).await
+        };
+        if let Ok(Ok(())) = timeout(wait, renewing).await {
+            self.open = Some(open);
         }
     }
 

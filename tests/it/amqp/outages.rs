@@ -163,6 +163,28 @@ async fn a_message_that_no_broker_takes_does_not_hold_up_its_window() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_was_full_is_published_to_again_when_its_limit_is_gone() {
+    if !has_rabbitmq() {
+        return;
+    }
+    let (node, endpoint) = broker(Options::new()).await;
+    let limit = r#"{"max-length":2,"overflow":"reject-publish"}"#;
+    node.ctl(&["set_policy", "small", "request$", limit, "--apply-to", "queues"]).unwrap();
+    let publisher = publisher(&endpoint, Lane::Location);
+    let begun = Instant::now();
+    for n in 0.. {
+        let result = publisher.publish_raw(&[message(QUEUE, &format!("m{n}"))]).await.remove(0);
+        if let Err(failure) = result {
+            assert_eq!(failure.code, FailureCode::LocationRefused);
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it takes {n} and more");
+    }
+    node.ctl(&["clear_policy", "small"]).unwrap();
+    assert_eq!(publisher.publish_raw(&[message(QUEUE, "late")]).await, [Ok(())]);
+}
+
 /// Waits until the publisher can publish again.
 async fn until_open(publisher: &Publisher) {
     let begun = Instant::now();
