@@ -131,6 +131,12 @@ enum Window {
     Lost(Failure),
 }
 
+/// The store failed; how the handovers of a window ended is not recorded.
+struct Trouble {
+    error: StoreError,
+    handovers: Vec<(i64, Handover)>,
+}
+
 /// How the windows of a round ended.
 #[derive(Default)]
 struct Windows {
@@ -145,8 +151,9 @@ impl Dispatch {
         let mut outage = self.store.outage(self.lane).await?;
         let mut failures = 0_u32;
         let mut pace = Pace::Calm;
+        let mut unrecorded = Vec::new();
         while !stop.is_cancelled() {
-            let wait = match self.round(&mut pace, &mut outage).await {
+            let wait = match self.round(&mut pace, &mut outage, &mut unrecorded).await {
                 Ok(Next::Again) => {
                     failures = 0;
                     continue;
@@ -183,11 +190,18 @@ impl Dispatch {
     }
 
     /// One bounded round: lease, publish, record; two windows at a time while there is much to do.
+    /// What a round before could not record, because the store failed, is recorded first: its leases
+    /// would hold it back for minutes.
     async fn round(
         &self,
         pace: &mut Pace,
         outage: &mut Option<Outage>,
+        unrecorded: &mut Vec<(i64, Handover)>,
     ) -> Result<Next, StoreError> {
+        if !unrecorded.is_empty() {
+            self.store.finish(self.lane, unrecorded.clone()).await?;
+            unrecorded.clear();
+        }
         if let Err(failure) = self.publisher.open().await {
             return self.unreachable(outage, failure).await;
         }
@@ -196,7 +210,7 @@ impl Dispatch {
             (None, Pace::Calm) => (self.limits.window, 1),
             (None, Pace::Busy) => (self.limits.window, WINDOWS_AT_A_TIME),
         };
-        let windows = self.windows(limit, at_a_time).await?;
+        let windows = self.windows(limit, at_a_time, unrecorded).await?;
         self.health.store_works();
         *pace = windows.pace;
         match windows.failure {
@@ -211,7 +225,12 @@ impl Dispatch {
 
     /// Sends windows while they are full, up to so many at a time. Each is seen to its end, whatever
     /// becomes of the others: a publish that is given up half way would leave its confirms behind.
-    async fn windows(&self, limit: u32, at_a_time: usize) -> Result<Windows, StoreError> {
+    async fn windows(
+        &self,
+        limit: u32,
+        at_a_time: usize,
+        unrecorded: &mut Vec<(i64, Handover)>,
+    ) -> Result<Windows, StoreError> {
         let mut out: FuturesUnordered<_> = (0..at_a_time).map(|_| self.window(limit)).collect();
         let mut begun = at_a_time;
         let mut windows = Windows::default();
@@ -224,7 +243,10 @@ impl Dispatch {
                     windows.pace = pace;
                 }
                 Ok(Window::Lost(failure)) => windows.failure = Some(failure),
-                Err(error) => trouble = Some(error),
+                Err(Trouble { error, handovers }) => {
+                    unrecorded.extend(handovers);
+                    trouble = Some(error);
+                }
             }
             let goes_on = trouble.is_none() && windows.failure.is_none();
             if goes_on && windows.pace == Pace::Busy && begun < WINDOWS_PER_ROUND {
@@ -235,10 +257,11 @@ impl Dispatch {
         trouble.map_or(Ok(windows), Err)
     }
 
-    async fn window(&self, limit: u32) -> Result<Window, StoreError> {
+    async fn window(&self, limit: u32) -> Result<Window, Trouble> {
         let began_at = self.clock.now();
         let until = began_at.checked_add(self.limits.lease).unwrap_or(Timestamp::MAX);
-        let leased = self.store.lease(self.lane, limit, until).await?;
+        let leased = self.store.lease(self.lane, limit, until).await;
+        let leased = leased.map_err(|error| Trouble { error, handovers: Vec::new() })?;
         if leased.is_empty() {
             return Ok(Window::Empty);
         }
@@ -246,7 +269,8 @@ impl Dispatch {
         let (handovers, failure) = judge(&leased, &results);
         self.count(&results);
         self.trace(&leased, &results, began_at);
-        self.store.finish(self.lane, handovers).await?;
+        let finished = self.store.finish(self.lane, handovers.clone()).await;
+        finished.map_err(|error| Trouble { error, handovers })?;
         Ok(match failure {
             Some(failure) if results.iter().all(Result::is_err) => Window::Lost(failure),
             Some(_) | None if leased.len() as u64 >= u64::from(limit) => {
