@@ -53,7 +53,7 @@ impl Placing {
     pub fn of(revision: &Revision, neighbours: &[Neighbour]) -> Self {
         let newer = neighbours
             .iter()
-            .rfind(|other| other.is_newer_than(revision) && other.counts_as_newer());
+            .rfind(|other| other.is_newer_than(revision) && other.state.counts_as_newer());
         if let Some(by) = newer {
             return Self { place: Place::TooLate { by: by.id }, overtakes: Vec::new() };
         }
@@ -78,6 +78,16 @@ impl Placing {
             .map(|other| other.id)
             .collect()
     }
+
+    /// Whom a request overtakes that is applied after all, though it was refused, parked or given
+    /// up and so held nobody back: what is older must not follow it.
+    pub fn of_applied(revision: &Revision, neighbours: &[Neighbour]) -> Vec<RequestId> {
+        neighbours
+            .iter()
+            .filter(|other| !other.is_newer_than(revision) && other.can_be_overtaken())
+            .map(|other| other.id)
+            .collect()
+    }
 }
 
 impl Place {
@@ -98,6 +108,21 @@ impl Place {
     }
 }
 
+impl State {
+    /// Whether its being newer means that an older one must not be sent. What was refused, parked
+    /// or given up never reached asset management, so an older one overwrites nothing.
+    pub fn counts_as_newer(&self) -> bool {
+        match self {
+            Self::Waiting
+            | Self::Pending { .. }
+            | Self::Published { .. }
+            | Self::Overdue
+            | Self::Applied => true,
+            Self::Rejected | Self::Parked | Self::Superseded { .. } | Self::Discarded => false,
+        }
+    }
+}
+
 impl Neighbour {
     /// Version, then creation time, then arrival. Two requests with the same sync request id are
     /// told apart by arrival only: the later one is the correction.
@@ -109,19 +134,6 @@ impl Neighbour {
             return true;
         }
         !self.revision.is_older_than(revision) && self.arrived_later
-    }
-
-    /// Whether its being newer means that an older one must not be sent. What was refused, parked
-    /// or given up never reached asset management, so an older one overwrites nothing.
-    fn counts_as_newer(&self) -> bool {
-        match self.state {
-            State::Waiting
-            | State::Pending { .. }
-            | State::Published { .. }
-            | State::Overdue
-            | State::Applied => true,
-            State::Rejected | State::Parked | State::Superseded { .. } | State::Discarded => false,
-        }
     }
 
     fn can_be_overtaken(&self) -> bool {

@@ -119,14 +119,19 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Places what is about to be pending among those of its service point. Returns what the step
-    /// comes to, and whom the request overtakes.
+    /// Places what is about to be pending, or applied after all, among those of its service point.
+    /// Returns what the step comes to, and whom the request overtakes.
     fn placed(
         &self,
         row: &Row,
         step: Step,
         around: &Circumstances,
     ) -> Result<(Step, Vec<RequestId>)> {
+        if let Step::Moved { to: State::Applied, .. } = step
+            && !row.state.counts_as_newer()
+        {
+            return Ok((step, Placing::of_applied(&row.revision, &self.neighbours(row)?)));
+        }
         let Step::Moved { to: State::Pending { .. }, .. } = step else {
             return Ok((step, Vec::new()));
         };

@@ -180,6 +180,14 @@ impl World {
     fn take(&mut self, at: usize, event: &Event, outdated: bool) {
         let around = self.circumstances(at, outdated);
         let step = self.requests[at].state.on(event, &around);
+        if let Step::Moved { to: State::Applied, .. } = step
+            && !self.requests[at].state.counts_as_newer()
+        {
+            let overtakes = Placing::of_applied(&self.requests[at].revision, &self.neighbours(at));
+            self.enter(at, &step);
+            self.overtake(&overtakes, at);
+            return;
+        }
         let Step::Moved { to: State::Pending { .. }, .. } = step else {
             self.enter(at, &step);
             return;
