@@ -52,9 +52,14 @@ impl Leases {
         }
     }
 
-    /// Whether what stands at a place may ever have been handed over from there.
+    /// Whether what stands at a place may ever have been handed over from there. A command beside
+    /// the bridge takes only what is written down: an answer that an operator tries again must not
+    /// settle what was never sent. What is on its way now it can settle a moment later.
     pub(super) fn may_have_been_out(&self, place: i64) -> bool {
-        place <= self.found || self.may_be_out(place)
+        match self.role {
+            Role::Bridge => place <= self.found || self.may_be_out(place),
+            Role::Operator => false,
+        }
     }
 
     pub(super) fn give(&mut self, place: i64, lease: Lease) {
