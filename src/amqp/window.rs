@@ -220,4 +220,40 @@ mod tests {
         attribute_returns(&posts(&envelopes), &mut fates, &HashSet::new());
         assert!(matches!(fates[..], [Fate::Unconfirmed(_), Fate::Nacked, Fate::Unconfirmed(_)]));
     }
+
+    proptest::proptest! {
+        /// lapin hangs a returned message on whichever confirm it handles next, and the broker
+        /// confirms several at once.
+        #[test]
+        fn whichever_confirm_a_return_hangs_on_only_its_own_message_is_returned(
+            messages in proptest::collection::vec((0..3_u8, proptest::bool::ANY), 1..20),
+            is_cut in proptest::bool::ANY,
+        ) {
+            let ids: Vec<_> = (0..messages.len()).map(|at| format!("m{at}")).collect();
+            let envelopes = envelopes(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+            let truly = |(kind, _): &(u8, bool)| match kind {
+                0 => Fate::Returned,
+                1 => Fate::Nacked,
+                _ => Fate::Confirmed,
+            };
+            // The confirm of a returned message is a confirm like any other. Those that come with
+            // a message come in any order, so that all that counts is which messages came at all.
+            let mut fates: Vec<_> = messages.iter().map(|it| match truly(it) {
+                Fate::Returned => Fate::Confirmed,
+                fate => fate,
+            }).collect();
+            let came = |(kind, seen): &(u8, bool)| *kind == 0 && (!is_cut || *seen);
+            let returned = ids.iter().zip(&messages).filter(|(_, it)| came(it));
+            let returned = returned.map(|(id, _)| id.clone()).collect();
+            if is_cut {
+                fates[0] = Fate::Unconfirmed(String::new());
+            }
+            attribute_returns(&posts(&envelopes), &mut fates, &returned);
+            for (found, message) in fates.iter().zip(&messages) {
+                let is_right = *found == truly(message) || matches!(found, Fate::Unconfirmed(_));
+                proptest::prop_assert!(is_right, "{found:?} of {:?}", truly(message));
+                proptest::prop_assert!(is_cut || *found == truly(message));
+            }
+        }
+    }
 }

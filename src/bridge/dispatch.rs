@@ -104,7 +104,8 @@ pub struct Dispatch {
 }
 
 /// What a round leaves to do.
-enum Next {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
     /// There may be more.
     Again,
     /// Nothing waits.
@@ -113,8 +114,25 @@ enum Next {
     BackOff,
 }
 
+/// What the loop of a lane knows between two rounds.
+#[derive(Debug)]
+pub struct Memory {
+    /// Since when the other side is away, as the store knows it too.
+    outage: Option<Outage>,
+    pace: Pace,
+    /// How handovers ended that the store could not record.
+    unrecorded: Vec<(i64, Handover)>,
+}
+
+impl Memory {
+    /// What a loop knows when it begins.
+    pub fn new(outage: Option<Outage>) -> Self {
+        Self { outage, pace: Pace::Calm, unrecorded: Vec::new() }
+    }
+}
+
 /// Whether there is more to do than one window takes.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 enum Pace {
     #[default]
     Calm,
@@ -148,12 +166,10 @@ struct Windows {
 impl Dispatch {
     /// Runs until the stop; a window that is out is finished first.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StoreError> {
-        let mut outage = self.store.outage(self.lane).await?;
+        let mut memory = Memory::new(self.store.outage(self.lane).await?);
         let mut failures = 0_u32;
-        let mut pace = Pace::Calm;
-        let mut unrecorded = Vec::new();
         while !stop.is_cancelled() {
-            let wait = match self.round(&mut pace, &mut outage, &mut unrecorded).await {
+            let wait = match self.round(&mut memory).await {
                 Ok(Next::Again) => {
                     failures = 0;
                     continue;
@@ -192,12 +208,8 @@ impl Dispatch {
     /// One bounded round: lease, publish, record; two windows at a time while there is much to do.
     /// What a round before could not record, because the store failed, is recorded first: its leases
     /// would hold it back for minutes.
-    async fn round(
-        &self,
-        pace: &mut Pace,
-        outage: &mut Option<Outage>,
-        unrecorded: &mut Vec<(i64, Handover)>,
-    ) -> Result<Next, StoreError> {
+    pub async fn round(&self, memory: &mut Memory) -> Result<Next, StoreError> {
+        let Memory { outage, pace, unrecorded } = memory;
         if !unrecorded.is_empty() {
             self.store.finish(self.lane, unrecorded.clone()).await?;
             unrecorded.clear();

@@ -37,7 +37,8 @@ impl Sweep {
         Ok(())
     }
 
-    async fn round(&self) -> Result<(), StoreError> {
+    /// One round: marks all that is overdue now.
+    pub async fn round(&self) -> Result<(), StoreError> {
         loop {
             let swept = self.store.sweep(CHUNK).await?;
             self.health.store_works();

@@ -11,6 +11,7 @@ mod golden;
 mod journeys;
 mod kills;
 mod lifecycle;
+mod simulation;
 mod standin;
 mod support;
 mod transforms;

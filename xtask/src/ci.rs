@@ -14,6 +14,7 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
         return Err(Error::new(format!("ci: found `{unknown}`, expected no arguments")));
     }
     let checked = check();
-    let tested = run(cargo().args(["xtask", "test"]));
+    // More than a developer waits for: see `docs/reliability.md`, the simulation.
+    let tested = run(cargo().args(["xtask", "test"]).env("TIELINE_TEST_SEEDS", "10000"));
     checked.and(tested).map(|()| ExitCode::SUCCESS)
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::invariants::check_invariants;
 use super::world::{
-    PlainReplies, StoppedClock, World, answer_naming, away, order, request, rules, untranslatable,
+    PlainReplies, StoppedClock, World, answer_naming, away, check_invariants, order, request,
+    rules, untranslatable,
 };
 use crate::bridge::ports::{Clock, Handover, Lane, Outage, Recorded, Settled, Store as _};
 use crate::domain::{Command, ErrorId, Verdict};

@@ -7,10 +7,9 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use super::invariants::check_invariants;
 use super::world::{
-    World, answer_naming, answer_to, away, order, refused, request_saying, retry, translation,
-    unmapped,
+    World, answer_naming, answer_to, away, check_invariants, order, refused, request_saying, retry,
+    translation, unmapped,
 };
 use crate::bridge::message::What;
 use crate::bridge::ports::{

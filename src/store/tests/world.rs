@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tracing::subscriber::NoSubscriber;
 
-use super::invariants::check_invariants;
+use super::invariants::broken;
 use crate::bridge::message::What;
 use crate::bridge::ports::{
     Clock, ErrorQuery, ErrorView, Handover, Lane, Leased, Mended, NewAnswer, NewRequest, Operator,
@@ -169,6 +169,19 @@ impl World {
         let lines = self.store().timeline(id).await.unwrap();
         lines.into_iter().map(|line| line.kind).collect()
     }
+}
+
+/// Panics if an invariant is broken anywhere in the store, or the file is not whole.
+pub(super) fn check_invariants(connection: &Connection) {
+    if let Some(what) = broken(connection) {
+        panic!("{what}");
+    }
+    let dangling: i64 = connection
+        .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(dangling, 0, "rows refer to rows that are not there");
+    let whole: String = connection.query_row("PRAGMA quick_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(whole, "ok");
 }
 
 pub(super) fn somebody() -> Operator {
