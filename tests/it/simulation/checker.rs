@@ -33,6 +33,8 @@ pub(super) enum Rule {
     Outdated,
     /// Billing hears each reply, and hears it again only for a reason.
     Replies,
+    /// Each request that was handed over counts once, as itself or as a resend.
+    Counts,
     /// Nothing is left waiting when nothing hinders it.
     Stuck,
 }
@@ -64,6 +66,7 @@ pub(super) fn check(seen: &Seen) -> Vec<Fault> {
         return judge.faults;
     }
     judge.requests();
+    judge.counts();
     judge.bodies();
     judge.ends();
     judge.replies();
@@ -145,6 +148,24 @@ impl Judge<'_> {
         }
         for left in self.ending().left.clone() {
             self.fault(Rule::Stuck, left);
+        }
+    }
+
+    fn counts(&mut self) {
+        let (mut least, mut doubtful) = (0, 0);
+        for event in &self.seen.events {
+            match event {
+                Event::Recorded { count } => least += count,
+                Event::MayBeRecorded { count } => doubtful += count,
+                _ => {}
+            }
+        }
+        let rows = self.seen.ending.rows.iter();
+        let counted: u32 = rows.map(|row| 1 + row.resends).sum();
+        let counted = usize::try_from(counted).unwrap();
+        if !(least..=least + doubtful).contains(&counted) {
+            let what = format!("{counted} counted, expected {least} to {}", least + doubtful);
+            self.fault(Rule::Counts, what);
         }
     }
 

@@ -27,6 +27,10 @@ const STATES: [&str; 9] = [
 pub(super) enum Event {
     /// Billing's broker has confirmed a message that becomes this request.
     Sent { id: RequestId },
+    /// So many requests were handed to the bridge, which said that it has recorded them.
+    Recorded { count: usize },
+    /// So many were handed to it, and whether it counted them is not known.
+    MayBeRecorded { count: usize },
     /// A window is on its way; the requests as they stood at that moment.
     Begun { lane: Lane, window: Vec<MessageId>, rows: Vec<Row> },
     /// A publish ended.

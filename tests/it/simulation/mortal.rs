@@ -121,6 +121,14 @@ impl Store for Mortal {
             recorded.push(Recorded::Known { state: "pending", repeated: false, revived: false });
             return Ok(recorded);
         }
+        if self.is_planted(Plant::ResendIsNotCounted) {
+            let mut known = Vec::new();
+            for new in &batch {
+                known.push(self.inner.request(new.id).await?.is_some());
+            }
+            let mut known = known.into_iter();
+            batch.retain(|_| known.next() == Some(false));
+        }
         mortal!(self.record(batch))
     }
 

@@ -22,6 +22,7 @@ pub(super) enum Plant {
     ReplySentTwice,
     ReplyGivenUpInSilence,
     DeskTakesNothingIn,
+    ResendIsNotCounted,
 }
 
 #[expect(clippy::print_stderr, reason = "shown with --nocapture, for the table in the docs")]
@@ -94,4 +95,9 @@ fn a_reply_given_up_in_silence_is_found() {
 #[test]
 fn a_desk_that_takes_nothing_in_is_found() {
     find(Plant::DeskTakesNothingIn, &[Rule::Lost]);
+}
+
+#[test]
+fn a_resend_that_is_not_counted_is_found() {
+    find(Plant::ResendIsNotCounted, &[Rule::Counts]);
 }

@@ -256,6 +256,13 @@ impl<'a> World<'a> {
             self.note(Event::Answered { batch, before, after });
         }
         let is_taken = matches!(&driven, Driven::Done(Ok(())));
+        match queue {
+            Queue::Requests if is_taken => self.note(Event::Recorded { count: batch.len() }),
+            Queue::Requests | Queue::RequestErrors => {
+                self.note(Event::MayBeRecorded { count: batch.len() });
+            }
+            Queue::Answers | Queue::AnswerErrors => {}
+        }
         let spoilt = self.plant == Some(Plant::SettlesBeforeItRecords);
         if !spoilt && (!is_taken || settling != Settling::Settled) {
             let to_the_back = settling == Settling::LostToTheBack;
