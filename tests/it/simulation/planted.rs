@@ -6,7 +6,7 @@ use super::world::play;
 use crate::support::fail;
 
 /// How many seeds a planted fault may take.
-const SEEDS_MAX: u64 = 400;
+const SEEDS_MAX: u64 = 1_000;
 
 /// A fault of the bridge, put where the simulation can reach it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -233,33 +233,40 @@ pub(super) fn of_seed(seed: u64) -> Vec<Operation> {
     script
 }
 
-/// One operation, and often the one that would follow on an ordinary day.
+/// One operation, and often those that would follow on an ordinary day.
 fn few(random: &mut Random, script: &mut Vec<Operation>) {
-    let goes_on = random.below(10) < 7;
     let first = one(random);
-    let next = match &first {
-        Operation::Send { .. } => Some(take(Queue::Requests, random)),
+    let mut next = Some(first);
+    while let Some(operation) = next {
+        next = following(&operation, random).filter(|_| random.below(10) < 7);
+        script.push(operation);
+    }
+}
+
+/// What would come next if nothing came between.
+fn following(operation: &Operation, random: &mut Random) -> Option<Operation> {
+    let next = match operation {
+        Operation::Send { .. } => take(Queue::Requests, random),
+        Operation::Take { queue: Queue::Requests, .. } => Operation::Begin { way: Way::Location },
         Operation::Begin { way } => {
             let fates = (0..=random.below(3)).map(|_| fate(random)).collect();
-            Some(Operation::End { way: *way, fates })
+            Operation::End { way: *way, fates }
+        }
+        Operation::End { way: Way::Location, .. } => {
+            Operation::Answer { behaviour: behaviour(random) }
         }
         Operation::Answer { behaviour: Behaviour::DeadLetters } => {
-            Some(take(Queue::RequestErrors, random))
+            take(Queue::RequestErrors, random)
         }
-        Operation::Answer { .. } => Some(take(Queue::Answers, random)),
+        Operation::Answer { .. } => take(Queue::Answers, random),
         Operation::Take { queue: Queue::RequestErrors, .. } => {
-            Some(Operation::OrderAll { order: order(random) })
+            Operation::OrderAll { order: order(random) }
         }
-        Operation::ReplyReturns => Some(take(Queue::AnswerErrors, random)),
-        _ => None,
+        Operation::OrderAll { order: Order::Retry } => Operation::Begin { way: Way::Location },
+        Operation::ReplyReturns => take(Queue::AnswerErrors, random),
+        _ => return None,
     };
-    let is_sent = matches!(first, Operation::Send { .. }) && goes_on && random.below(2) == 0;
-    script.push(first);
-    script.extend(next.filter(|_| goes_on));
-    if is_sent {
-        script.push(Operation::Begin { way: Way::Location });
-        script.push(Operation::End { way: Way::Location, fates: vec![fate(random)] });
-    }
+    Some(next)
 }
 
 fn take(queue: Queue, random: &mut Random) -> Operation {
