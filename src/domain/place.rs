@@ -79,8 +79,8 @@ impl Placing {
             .collect()
     }
 
-    /// Whom a request overtakes that is applied after all, though it was refused, parked or given
-    /// up and so held nobody back: what is older must not follow it.
+    /// Whom a request overtakes that is applied though it was not under way: it waited, or was
+    /// refused, parked or given up and so held nobody back. What is older must not follow it.
     pub fn of_applied(revision: &Revision, neighbours: &[Neighbour]) -> Vec<RequestId> {
         neighbours
             .iter()
@@ -111,7 +111,7 @@ impl Place {
 impl State {
     /// Whether its being newer means that an older one must not be sent. What was refused, parked
     /// or given up never reached asset management, so an older one overwrites nothing.
-    pub fn counts_as_newer(&self) -> bool {
+    fn counts_as_newer(&self) -> bool {
         match self {
             Self::Waiting
             | Self::Pending { .. }

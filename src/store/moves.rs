@@ -128,7 +128,7 @@ impl Work<'_> {
         around: &Circumstances,
     ) -> Result<(Step, Vec<RequestId>)> {
         if let Step::Moved { to: State::Applied, .. } = step
-            && !row.state.counts_as_newer()
+            && !(row.state.is_under_way() || row.state == State::Overdue)
         {
             return Ok((step, Placing::of_applied(&row.revision, &self.neighbours(row)?)));
         }

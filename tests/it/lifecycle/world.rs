@@ -181,7 +181,8 @@ impl World {
         let around = self.circumstances(at, outdated);
         let step = self.requests[at].state.on(event, &around);
         if let Step::Moved { to: State::Applied, .. } = step
-            && !self.requests[at].state.counts_as_newer()
+            && !(self.requests[at].state.is_under_way()
+                || self.requests[at].state == State::Overdue)
         {
             let overtakes = Placing::of_applied(&self.requests[at].revision, &self.neighbours(at));
             self.enter(at, &step);
