@@ -8,6 +8,7 @@ mod node;
 mod run;
 mod setup;
 mod test;
+mod torture;
 
 use std::env;
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ usage: cargo xtask COMMAND [ARGS]
   check                            format, lints, documentation, dependencies, spelling
   ci                               check, then test
   bench [SCENARIO…] [ARGS]         measures the bridge on a broker of its own; --help tells more
+  torture [--schedule NAME]… [ARGS]
+                                   kills, cuts, fills and freezes; --help tells more
   node [--management] [--shovel] [-- PROGRAM ARGS]
                                    runs a private RabbitMQ until its input or the program ends
 
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         "check" => check::command(&args),
         "ci" => ci::command(&args),
         "bench" => bench::command(&args),
+        "torture" => torture::command(&args),
         "node" => node::command(args),
         "setup" => setup::command(args),
         "" | "help" | "-h" | "--help" => {

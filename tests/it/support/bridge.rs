@@ -69,6 +69,22 @@ impl Bridge {
         }
     }
 
+    /// How many lines its log has, as the place from which to look on.
+    pub(crate) fn log_end(&self) -> usize {
+        self.log.lock().lines.len()
+    }
+
+    /// The place of the last line of the log that contains all of these words.
+    pub(crate) fn last_logged(&self, words: &[&str]) -> Option<usize> {
+        let has_all = |line: &String| words.iter().all(|word| line.contains(word));
+        self.log.lock().lines.iter().rposition(has_all)
+    }
+
+    /// Whether a line from a place of the log on contains all of these words.
+    pub(crate) fn has_logged(&self, from: usize, words: &[&str]) -> bool {
+        self.last_logged(words).is_some_and(|last| last >= from)
+    }
+
     /// The most memory that it ever held, in KiB; nothing where the system does not tell.
     pub(crate) fn memory_peak_kib(&self) -> Option<u64> {
         let path = format!("/proc/{}/status", self.child.id());
@@ -94,10 +110,18 @@ impl Bridge {
         self.signal("HUP");
     }
 
+    /// SIGSTOP: it is there and does nothing.
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// SIGCONT: it goes on.
+    pub(crate) fn thaw(&self) {
+        self.signal("CONT");
+    }
+
     fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
-        assert!(status.success(), "kill -s {name} {pid}");
+        signal(self.child.id(), name);
     }
 
     fn end(mut self) -> Ended {
@@ -127,6 +151,14 @@ impl Ended {
 
 fn tail(lines: &[String]) -> String {
     lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n")
+}
+
+/// Sends a signal to a process of this test.
+#[track_caller]
+pub(crate) fn signal(pid: u32, name: &str) {
+    let pid = pid.to_string();
+    let status = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+    assert!(status.success(), "kill -s {name} {pid}");
 }
 
 /// What the bridge writes to standard error, line by line.

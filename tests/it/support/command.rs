@@ -73,6 +73,10 @@ impl Settings {
         self.0.insert(name.to_owned(), value.to_owned());
     }
 
+    pub(super) fn value(&self, name: &str) -> String {
+        self.0[name].clone()
+    }
+
     /// The binary with these settings in its environment, and no others.
     pub(super) fn command(&self, dir: &Path) -> Command {
         let mut command = Command::new(binary());

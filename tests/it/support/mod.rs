@@ -17,12 +17,12 @@ mod wait;
 mod xml;
 
 pub(crate) use answer::{Refusal, negative, positive};
-pub(crate) use bridge::Bridge;
+pub(crate) use bridge::{Bridge, signal};
 pub(crate) use broker::{Shared, has_rabbitmq};
 pub(crate) use client::{Client, properties};
-pub(crate) use gate::Gate;
+pub(crate) use gate::{End, Gate, Strike, Weather};
 pub(crate) use message::Message;
 pub(crate) use reader::Reader;
 pub(crate) use request::{Encoding, Request, request};
 pub(crate) use site::{Site, queue};
-pub(crate) use wait::{fail, until, until_within};
+pub(crate) use wait::{fail, hold, until, until_within};

@@ -62,6 +62,11 @@ impl Site {
         self
     }
 
+    /// Changes a setting for the next start.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.settings.set(name, value);
+    }
+
     /// With a copy of the mappings that come with the bridge, to be changed.
     pub(crate) fn with_own_mappings(self) -> Self {
         let folder = self.mappings();
@@ -78,6 +83,12 @@ impl Site {
     /// A path in the directory in which the bridge runs.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Leaves the directory behind, for whoever looks into what went wrong.
+    pub(crate) fn keep(&mut self) -> PathBuf {
+        self.dir.disable_cleanup(true);
+        self.dir.path().to_owned()
     }
 
     /// The command line of this site, for another thread.
@@ -97,6 +108,11 @@ impl Site {
         Bridge::start_in_vain(self.dir.path(), &self.settings)
     }
 
+    /// Connects again to a broker that was away.
+    pub(crate) fn reconnect(&mut self) {
+        self.client = Client::connect(&self.url);
+    }
+
     /// Runs a command.
     pub(crate) fn cli(&self, args: &[&str]) -> Output {
         Output::of(self.dir.path(), &self.settings, args)
@@ -104,7 +120,14 @@ impl Site {
 
     /// Starts a command beside the test.
     pub(crate) fn spawn(&self, args: &[&str]) -> Child {
-        let mut command = self.settings.command(self.dir.path());
+        self.spawn_at(&self.settings.value("amqp.url"), args)
+    }
+
+    /// Starts a command beside the test that goes to the broker by this URL.
+    pub(crate) fn spawn_at(&self, url: &str, args: &[&str]) -> Child {
+        let mut settings = self.settings.clone();
+        settings.set("amqp.url", url);
+        let mut command = settings.command(self.dir.path());
         command.args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
     }
 

@@ -35,6 +35,11 @@ pub(crate) fn until_within<T>(
     }
 }
 
+/// Lets a fault last. Nothing is waited for: the time is the fault itself, as that of an alarm.
+pub(crate) fn hold(time: Duration) {
+    thread::sleep(time);
+}
+
 /// The rest between two tries to connect, for tasks.
 pub(super) async fn rest() {
     tokio::time::sleep(REST).await;

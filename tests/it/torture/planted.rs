@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashSet};
 use tieline::domain::{Digest, RequestId, SyncRequestId};
 
 use super::checker::{Rule, check};
-use super::evidence::{Assets, Billing, Evidence, Group, Location, OpenError, Reply, Row, Sending};
+use super::evidence::{
+    Assets, Billing, Doubts, Evidence, Group, Location, OpenError, Reply, Row, Sending,
+};
 
 /// One request and what came of it.
 #[derive(Clone, Copy)]
@@ -156,6 +158,8 @@ impl Case {
 fn error(code: &str, about: &str, case: Option<&Case>) -> OpenError {
     OpenError {
         code: code.to_owned(),
+        id: String::new(),
+        last_at: String::new(),
         group: code.to_owned(),
         about: about.to_owned(),
         request: case.map(|case| case.id().to_string()),
@@ -163,7 +167,8 @@ fn error(code: &str, about: &str, case: Option<&Case>) -> OpenError {
 }
 
 fn good() -> Evidence {
-    let mut evidence = Evidence { kills: 1, window: 1, ..Evidence::default() };
+    let doubts = Doubts { bridge: 1, window: 1, prefetch: 2, ..Doubts::default() };
+    let mut evidence = Evidence { doubts, ..Evidence::default() };
     for case in &CASES {
         case.add_to(&mut evidence);
     }
@@ -273,6 +278,71 @@ fn an_older_one_after_a_newer_one_is_found() {
     finds(&[Rule::Backwards], |it| it.assets.push(CASES[5].location(Some("silent"))));
     // A repeat too.
     finds(&[Rule::Backwards, Rule::Doubled], |it| it.assets.push(CASES[0].location(None)));
+}
+
+#[test]
+fn what_the_broker_gives_again_may_be_old_and_what_the_bridge_sends_may_not() {
+    let redelivers = |evidence: &mut Evidence| evidence.doubts.assets = 1;
+    finds(&[], |it| {
+        redelivers(it);
+        it.assets.push(CASES[0].location(None));
+    });
+    // New to asset management.
+    finds(&[Rule::Backwards], |it| {
+        redelivers(it);
+        it.assets.push(CASES[5].location(Some("silent")));
+    });
+    // More than it was given before it lost its connections.
+    finds(&[Rule::Backwards, Rule::Doubled], |it| {
+        redelivers(it);
+        it.assets.extend([0; 3].map(|_| CASES[0].location(None)));
+    });
+}
+
+#[test]
+fn exactly_what_was_destroyed_on_the_broker_may_stay_open() {
+    let destroyed =
+        Case { answer: None, says: &[], state: "overdue", told: &[], ..case("S11", "P11", 1) };
+    let plant = |case: Case, is_known: bool| {
+        move |evidence: &mut Evidence| {
+            case.add_to(evidence);
+            if is_known {
+                evidence.destroyed.insert(case.id().location(1).to_string());
+            }
+            let untold = 2 + u64::from(case.told.is_empty());
+            evidence.tallies[0].counts.insert("sync_requests_untold".to_owned(), untold);
+        }
+    };
+    finds(&[], plant(destroyed, true));
+    finds(&[Rule::End], plant(destroyed, false));
+    // It was applied although nobody had it.
+    let applied = Case { state: "applied", told: &["applied"], ..destroyed };
+    finds(&[Rule::End], plant(applied, true));
+    // Asset management had it all the same, and answered.
+    let answered = Case { answer: Some("positive"), says: &["positive"], ..destroyed };
+    finds(&[Rule::End], plant(answered, true));
+    // Nobody ever sent it.
+    finds(&[Rule::Invented], |it| it.destroyed.extend([destroyed.id().location(1).to_string()]));
+}
+
+#[test]
+fn an_answer_that_names_none_of_several_may_settle_one_that_was_in_doubt() {
+    let plant = |answer: &'static str, interruptions: u64| {
+        move |evidence: &mut Evidence| {
+            evidence.doubts.bridge = interruptions;
+            // No repeat is in this world, for without an interruption there is none.
+            evidence
+                .assets
+                .retain(|event| !matches!(event, Assets::Location(it) if it.answer.is_none()));
+            Case { answer: Some(answer), state: "overdue", told: &[], ..case("S11", "P11", 1) }
+                .add_to(evidence);
+            Case { answer: None, says: &[], ..case("S11", "P11", 2) }.add_to(evidence);
+        }
+    };
+    finds(&[], plant("by_body_only", 1));
+    finds(&[Rule::End], plant("by_body_only", 0));
+    // This one named whom it was for.
+    finds(&[Rule::End], plant("positive", 1));
 }
 
 #[test]

@@ -20,7 +20,7 @@ impl Figures {
     /// Counts what the stories tell.
     pub(super) fn of(evidence: &Evidence, stories: &[Story<'_>]) -> Self {
         let mut figures = Self::default();
-        figures.add("kills", evidence.kills);
+        figures.add("asset locations destroyed on the broker", evidence.destroyed.len() as u64);
         for event in &evidence.billing {
             match event {
                 Billing::Sent { .. } => figures.add("messages confirmed to billing", 1),
@@ -45,6 +45,8 @@ impl Figures {
                 figures.add("replies", 1);
                 figures.add(format!("replies: {}", reply.outcome), 1);
             }
+            let is_unseen = story.is_settled_unseen();
+            figures.add("settled by an answer to another, never seen", u64::from(is_unseen));
             let is_handed = story.row.state == "superseded" && !story.locations.is_empty();
             figures.add("handed over, then superseded", u64::from(is_handed));
         }
@@ -56,6 +58,10 @@ impl Figures {
 
     pub(super) fn add(&mut self, name: impl Into<String>, many: u64) {
         *self.0.entry(name.into()).or_default() += many;
+    }
+
+    pub(super) fn all(&self) -> &BTreeMap<String, u64> {
+        &self.0
     }
 
     fn count(&self, name: &str) -> u64 {

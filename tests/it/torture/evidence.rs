@@ -1,7 +1,7 @@
 //! What is known after a run: the histories of both ends, and what the command line tells about
 //! the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -24,10 +24,24 @@ pub(super) struct Evidence {
     pub(super) errors: Vec<OpenError>,
     pub(super) status: Status,
     pub(super) groups: Vec<Group>,
-    /// How often the bridge was killed.
-    pub(super) kills: u64,
-    /// How many messages of a lane are published before their confirms are recorded.
+    pub(super) doubts: Doubts,
+    /// The message ids of asset locations that a fault destroyed on the broker.
+    pub(super) destroyed: HashSet<String>,
+}
+
+/// How often the faults left in doubt what was under way, and how much that is at the most.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Doubts {
+    /// How often the bridge lost its connections, or its life.
+    pub(super) bridge: u64,
+    /// How often billing lost its connections.
+    pub(super) billing: u64,
+    /// How often asset management lost its connections.
+    pub(super) assets: u64,
+    /// How many messages of a lane the bridge publishes before their confirms are recorded.
     pub(super) window: u64,
+    /// How many messages the broker gives either system before they are settled.
+    pub(super) prefetch: u64,
 }
 
 /// A line of billing's history.
@@ -97,10 +111,12 @@ pub(super) struct Row {
 /// An error record as `tieline errors list` tells of it.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct OpenError {
+    pub(super) id: String,
     pub(super) code: String,
     pub(super) group: String,
     pub(super) about: String,
     pub(super) request: Option<String>,
+    pub(super) last_at: String,
 }
 
 /// What `tieline store status` tells.

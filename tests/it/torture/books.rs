@@ -26,6 +26,8 @@ pub(super) struct Story<'a> {
     /// The distinct ones in the order of their making; a gap is nothing.
     pub(super) replies: Vec<Option<&'a Reply>>,
     pub(super) reply_repeats: u64,
+    /// A fault destroyed an asset location of it.
+    pub(super) is_destroyed: bool,
 }
 
 /// Something that billing sent: the same bytes are the same content.
@@ -41,6 +43,11 @@ impl Story<'_> {
     /// How asset management answers it, if it has it.
     pub(super) fn answer(&self) -> Option<&str> {
         self.locations.first()?.answer.as_deref()
+    }
+
+    /// Whether it was settled by an answer although asset management never had it.
+    pub(super) fn is_settled_unseen(&self) -> bool {
+        self.locations.is_empty() && matches!(&*self.row.state, "applied" | "rejected")
     }
 
     pub(super) fn outcomes(&self) -> Vec<&str> {
@@ -74,6 +81,7 @@ pub(super) fn write<'a>(evidence: &'a Evidence, faults: &mut Vec<Fault>) -> Vec<
     let by_id: HashMap<_, _> =
         stories.iter().enumerate().map(|(at, story)| (&*story.row.id, at)).collect();
     add_locations(&mut stories, &by_id, &evidence.assets, faults);
+    mark_destroyed(&mut stories, &by_id, evidence, faults);
     add_replies(&mut stories, &evidence.billing, faults);
     stories
 }
@@ -81,7 +89,15 @@ pub(super) fn write<'a>(evidence: &'a Evidence, faults: &mut Vec<Fault>) -> Vec<
 impl<'a> Story<'a> {
     fn begin(row: &'a Row, content: Content<'a>) -> Self {
         let (locations, replies) = (Vec::new(), Vec::new());
-        Self { row, content, is_corrected: false, locations, replies, reply_repeats: 0 }
+        Self {
+            row,
+            content,
+            is_corrected: false,
+            locations,
+            replies,
+            reply_repeats: 0,
+            is_destroyed: false,
+        }
     }
 }
 
@@ -155,6 +171,21 @@ fn add_locations<'a>(
         match at {
             Some(at) => stories[*at].locations.push(location),
             None => faults.push(Fault::new(Rule::Invented, format!("{location:?}"))),
+        }
+    }
+}
+
+fn mark_destroyed(
+    stories: &mut [Story<'_>],
+    by_id: &HashMap<&str, usize>,
+    evidence: &Evidence,
+    faults: &mut Vec<Fault>,
+) {
+    for message in &evidence.destroyed {
+        let id = message.parse().map(MessageId::request);
+        match id.ok().and_then(|id| by_id.get(&*id.to_string())) {
+            Some(at) => stories[*at].is_destroyed = true,
+            None => faults.push(Fault::new(Rule::Invented, format!("destroyed: {message}"))),
         }
     }
 }

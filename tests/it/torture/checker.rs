@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::books::{self, Story};
 use super::counts::{Figures, check_counts, check_errors};
-use super::evidence::{Assets, Billing, Evidence, Location};
+use super::evidence::{Assets, Billing, Doubts, Evidence, Location};
 
 /// What must hold.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -32,6 +32,39 @@ pub(super) enum Rule {
     Counts,
     /// What either system itself found wrong.
     Violation,
+}
+
+impl Rule {
+    pub(super) const ALL: [Self; 11] = [
+        Self::Lost,
+        Self::Invented,
+        Self::End,
+        Self::Replies,
+        Self::Content,
+        Self::TwoBodies,
+        Self::Backwards,
+        Self::Doubled,
+        Self::Errors,
+        Self::Counts,
+        Self::Violation,
+    ];
+
+    /// Its name in figures.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Invented => "invented",
+            Self::End => "end",
+            Self::Replies => "replies",
+            Self::Content => "content",
+            Self::TwoBodies => "two bodies",
+            Self::Backwards => "backwards",
+            Self::Doubled => "doubled",
+            Self::Errors => "errors",
+            Self::Counts => "counts",
+            Self::Violation => "violation",
+        }
+    }
 }
 
 /// A breach of a rule.
@@ -65,8 +98,8 @@ pub(super) fn check(evidence: &Evidence) -> (Figures, Vec<Fault>) {
     let mut faults = Vec::new();
     let stories = books::write(evidence, &mut faults);
     check_bodies(evidence, &mut faults);
-    check_order(&evidence.assets, &mut faults);
-    let ambiguous = ambiguous(&stories);
+    check_order(evidence, &mut faults);
+    let ambiguous = ambiguous(&stories, evidence.doubts.bridge > 0);
     let newer = Newer::of(&stories);
     for story in &stories {
         let is_ambiguous = story.row.sync_request.as_ref().is_some_and(|id| ambiguous.contains(id));
@@ -109,26 +142,38 @@ fn locations(assets: &[Assets]) -> impl Iterator<Item = &Location> {
 }
 
 /// Stricter than the contract, which lets a repeat of something old come late: it must not either.
-fn check_order(assets: &[Assets], faults: &mut Vec<Fault>) {
-    let mut newest = HashMap::new();
-    for location in locations(assets) {
+/// A repeat counts as well, but for those that the broker made itself: what it had given asset
+/// management when that lost its connections comes again, in its old order.
+fn check_order(evidence: &Evidence, faults: &mut Vec<Fault>) {
+    let (mut newest, mut repeats) = (HashMap::new(), Vec::new());
+    for location in locations(&evidence.assets) {
         let before = newest.entry(&location.service_point).or_insert(0);
         if location.revision < *before {
-            faults.push(Fault::new(Rule::Backwards, format!("{location:?} after {before}")));
+            let fault = Fault::new(Rule::Backwards, format!("{location:?} after {before}"));
+            let is_first = location.answer.is_some();
+            if is_first { faults.push(fault) } else { repeats.push(fault) }
         }
         let refuses = ["negative", "negative_then_positive"];
-        if !location.answer.as_deref().is_some_and(|answer| refuses.contains(&answer)) {
+        if location.answer.as_deref().is_some_and(|answer| !refuses.contains(&answer)) {
             *before = location.revision.max(*before);
         }
     }
+    let Doubts { assets, prefetch, .. } = evidence.doubts;
+    if repeats.len() as u64 > assets * prefetch {
+        faults.append(&mut repeats);
+    }
 }
 
-/// Sync requests of which several contents were handed over and one was answered without a
-/// correlation id: by contract the answer belongs to the newest, whichever it was meant for.
-fn ambiguous(stories: &[Story<'_>]) -> HashSet<String> {
+/// Sync requests of which several contents were handed over, or may have been, and one was answered
+/// without a correlation id: by contract the answer belongs to the newest, whichever it was meant
+/// for.
+fn ambiguous(stories: &[Story<'_>], may_be_in_doubt: bool) -> HashSet<String> {
     let mut handed: HashMap<&str, (u32, bool)> = HashMap::new();
-    for story in stories.iter().filter(|story| !story.locations.is_empty()) {
-        if let Some(id) = &story.row.sync_request {
+    for story in stories {
+        let is_handed = !story.locations.is_empty();
+        if (is_handed || may_be_in_doubt && story.is_settled_unseen())
+            && let Some(id) = &story.row.sync_request
+        {
             let (count, by_body) = handed.entry(id).or_default();
             *count += 1;
             *by_body |= story.answer() == Some("by_body_only");
@@ -172,11 +217,16 @@ fn check_end(story: &Story<'_>, is_ambiguous: bool, newer: &Newer<'_>, faults: &
         ("applied", false, Some(_)) if is_ambiguous => &[&["applied"], &["rejected", "applied"]],
         ("rejected", false, Some(_)) if is_ambiguous => &[&["rejected"]],
         ("overdue", false, Some(_)) if is_ambiguous => &[&[]],
+        // It was in doubt when an answer came that named none of several, and never went out again.
+        ("applied", false, None) if is_ambiguous => &[&["applied"]],
+        ("rejected", false, None) if is_ambiguous => &[&["rejected"]],
         ("applied", false, Some("negative_then_positive")) => &[&["rejected", "applied"]],
         ("applied", false, Some("negative" | "silent" | "malformed")) => &[],
         ("applied", false, Some(_)) => &[&["applied"]],
         ("rejected", false, Some("negative")) => &[&["rejected"]],
         ("overdue", false, Some("silent" | "malformed")) => &[&[]],
+        // Asset management never had it, and the bridge could not know.
+        ("overdue", false, None) if story.is_destroyed => &[&[]],
         _ => &[],
     };
     if full.is_empty() {
@@ -224,7 +274,8 @@ fn check_content(story: &Story<'_>, faults: &mut Vec<Fault>) {
     }
 }
 
-/// A window of each lane is in doubt at each kill. Beyond that billing hears again, and asset
+/// A window of each lane is in doubt whenever the bridge is interrupted, and what the broker had
+/// given a system whenever that is. Beyond that billing hears again, and asset
 /// management gets again, only what billing asked for again.
 fn check_repeats(evidence: &Evidence, stories: &[Story<'_>], faults: &mut Vec<Fault>) {
     let mut of_sync_request: HashMap<&str, (u64, u64)> = HashMap::new();
@@ -238,8 +289,12 @@ fn check_repeats(evidence: &Evidence, stories: &[Story<'_>], faults: &mut Vec<Fa
         *asked += story.row.resends;
     }
     let replies = of_sync_request.values().map(|(repeats, asked)| repeats.saturating_sub(*asked));
-    let bound = evidence.kills * evidence.window;
-    for (what, excess) in [("asset locations", excess), ("replies", replies.sum())] {
+    let Doubts { bridge, billing, assets, window, prefetch } = evidence.doubts;
+    let locations_max = bridge * window + assets * prefetch;
+    let replies_max = bridge * window + billing * prefetch;
+    let replies = replies.sum();
+    let kinds = [("asset locations", excess, locations_max), ("replies", replies, replies_max)];
+    for (what, excess, bound) in kinds {
         if excess > bound {
             let what = format!("{excess} {what} came again, expected at most {bound}");
             faults.push(Fault::new(Rule::Doubled, what));
