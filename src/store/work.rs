@@ -234,7 +234,9 @@ impl<'c> Work<'c> {
         self.one(BY_ID, [id.as_uuid().as_bytes()])
     }
 
-    /// The newest request of a sync request; of those that were handed over, or of all.
+    /// The request that an answer is about which names a sync request only: the newest of those that
+    /// were handed over. One that the broker confirmed and whose answer is missing goes before one
+    /// whose handover is in doubt: it was surely asked.
     pub(super) fn newest_attempted(&self, sync: &SyncRequestId) -> Result<Option<Row>> {
         const ALL: &str = concat!(
             "SELECT ",
@@ -243,13 +245,17 @@ impl<'c> Work<'c> {
         );
         let mut statement = self.statement(ALL)?;
         let mut rows = statement.query([sync.as_str()])?;
+        let mut newest = None;
         while let Some(row) = rows.next()? {
             let row = Row::read(row)?;
-            if self.was_attempted(&row) {
-                return Ok(Some(row));
+            match row.state {
+                State::Published { .. } | State::Overdue => return Ok(Some(row)),
+                _ if newest.is_some() || !self.was_attempted(&row) => {}
+                State::Pending { .. } => newest = Some(row),
+                _ => return Ok(Some(row)),
             }
         }
-        Ok(None)
+        Ok(newest)
     }
 
     pub(super) fn newest(&self, sync: &SyncRequestId) -> Result<Option<Row>> {

@@ -387,3 +387,26 @@ async fn a_resend_gets_the_reply_again_even_while_a_copy_awaits_its_confirm() {
     assert_eq!(world.replies(new.id).await, ["applied"]);
     world.check();
 }
+
+#[tokio::test]
+async fn an_answer_by_name_is_for_who_was_surely_asked() {
+    let world = World::new();
+    let first = request("1001", "SP-1", 1);
+    world.record(first.clone()).await;
+    world.publish(Lane::Location).await;
+    world.clock.wait(SignedDuration::from_mins(15));
+    world.store().sweep(10).await.unwrap();
+    let corrected = request_saying("1001", "SP-1", 1, "corrected");
+    world.record(corrected.clone()).await;
+    let leased = world.lease(Lane::Location).await;
+    assert_eq!(leased[0].message.message_id, corrected.id.location(1), "its handover is in doubt");
+    let settled = world.answer(answer_naming("1001", Verdict::Positive)).await;
+    let Settled::Moved { request, state: "applied", .. } = settled else { panic!("{settled:?}") };
+    assert_eq!(request, first.id);
+    world.finish(Lane::Location, &leased, &Handover::Confirmed).await;
+    assert_eq!(world.state(corrected.id).await, "published");
+    // Nobody else is waited for now.
+    world.answer(answer_naming("1001", Verdict::Positive)).await;
+    assert_eq!(world.state(corrected.id).await, "applied");
+    world.check();
+}
