@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, Stream, StreamExt as _};
-use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig, TLSConfig};
-use lapin::uri::{AMQPScheme, AMQPUri};
+use futures_util::{AsyncRead, AsyncWrite, FutureExt as _, Stream, StreamExt as _};
+use lapin::tcp::{AMQPUriTcpExt as _, AsyncTcpStream, OwnedTLSConfig, TLSConfig};
+use lapin::uri::{AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Channel, Connection, ConnectionProperties, Event};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::lookup_host;
@@ -167,6 +167,20 @@ impl Endpoint {
         self.connect_timeout
     }
 
+    /// Opens a connection of bytes, for who speaks AMQP on it without lapin.
+    pub(super) async fn dial(&self) -> io::Result<Wire> {
+        let runtime = lapin::runtime::default_runtime().map_err(io::Error::other)?;
+        let dialling = self.uri.connect_with_config_async(self.tls(), &runtime);
+        let stream = timeout(self.connect_timeout, dialling).await?;
+        Ok(Box::new(stream.map_err(io::Error::other)?))
+    }
+
+    /// User and password as the mechanism PLAIN sends them.
+    pub(super) fn plain_response(&self) -> SecretString {
+        let AMQPUserInfo { username, password } = &self.uri.authority.userinfo;
+        format!("\0{username}\0{password}").into()
+    }
+
     /// Opens a connection; `purpose` is shown in the broker's list of connections.
     pub(super) async fn connect(&self, purpose: &str) -> Result<Link, ConnectError> {
         let socket = Arc::new(Socket::default());
@@ -238,6 +252,14 @@ fn literal_ipv6(url: &str) -> Option<&str> {
     let host = authority.rsplit('@').next()?;
     host.strip_prefix('[')?.split(']').next()
 }
+
+/// A connection of bytes, encrypted or not.
+pub(super) type Wire = Box<dyn Duplex>;
+
+/// What is read and written.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// A second handle to a connection's socket.
 #[derive(Default)]

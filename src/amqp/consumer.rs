@@ -9,13 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::protocol::{AMQPErrorKind, AMQPHardError};
 use lapin::types::FieldTable;
+use lapin::{Channel, ErrorKind};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
+use super::careful::Reader;
 use super::connection::{Endpoint, Link};
 use super::headers::{arrival, short};
 use super::problem::{ConnectError, sentence};
@@ -30,6 +32,13 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// at the pace of the retries; and the broker takes them back by itself after 30 minutes
 /// (<https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout>).
 const HOLD_MAX: Duration = Duration::from_mins(15);
+
+/// How long the careful reader waits for its first message: the broker has to notice that the
+/// consumer before it is gone.
+const FIRST_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How long it waits for each further one.
+const NEXT_WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// How long the broker may take to answer at the end.
 const FAREWELL_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -98,12 +107,28 @@ enum Broken {
     Channel { queue: String, error: lapin::Error },
     #[error("consume {queue}: the broker cancelled the consumer; was the queue deleted?")]
     Cancelled { queue: String },
+    #[error("read {queue} message by message: {error}")]
+    Careful { queue: String, error: std::io::Error },
     #[error("hand over what arrived on {queue}")]
     Store {
         queue: String,
         #[source]
         source: StoreError,
     },
+}
+
+impl Broken {
+    /// Whether lapin gave up over what the broker delivered: it would do so again.
+    fn is_unreadable(&self) -> bool {
+        let Self::Channel { error, .. } = self else { return false };
+        match error.kind() {
+            ErrorKind::ParsingError(_) => true,
+            ErrorKind::ProtocolError(said) => {
+                matches!(said.kind(), AMQPErrorKind::Hard(AMQPHardError::FRAMEERROR))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// How batches are handed over.
@@ -140,7 +165,14 @@ impl Consumer {
             self.health.update(|facts| facts.generation += 1);
             let ended = self.generation(&mut care, handler.as_ref(), &stop).await;
             self.health.update(|facts| facts.connected_since = None);
-            let Err(broken) = ended else { break };
+            let Err(mut broken) = ended else { break };
+            if broken.is_unreadable() {
+                self.report(&broken, Duration::ZERO);
+                match self.read_carefully(handler.as_ref(), &stop).await {
+                    Ok(()) => continue,
+                    Err(error) => broken = error,
+                }
+            }
             if matches!(broken, Broken::Store { .. }) {
                 care = Care::Cautious;
             }
@@ -312,6 +344,42 @@ impl Consumer {
                 () = stop.cancelled() => {}
             }
         }
+    }
+
+    /// Takes what is at the head of the queue message by message, whatever its properties are, until
+    /// nothing more comes at once or what a generation can have had out is through.
+    async fn read_carefully(
+        &self,
+        handler: &dyn Handler,
+        stop: &CancellationToken,
+    ) -> Result<(), Broken> {
+        let broken = |error| Broken::Careful { queue: self.queue.clone(), error };
+        let mut reader = Reader::open(&self.endpoint, &self.queue).await.map_err(broken)?;
+        let mut patience = FIRST_WAIT_MAX;
+        for _ in 0..2 * u32::from(self.settings.prefetch) {
+            let next = tokio::select! {
+                biased;
+                // What is out goes back.
+                () = stop.cancelled() => return Ok(()),
+                next = reader.next(patience) => next.map_err(broken)?,
+            };
+            let Some(delivered) = next else { break };
+            let (tag, arrival) = delivered.into_parts();
+            if let Some(what) = &arrival.properties.unreadable {
+                tracing::warn!(
+                    queue.name = self.queue,
+                    "a message on {} has properties that cannot be read: {what}",
+                    self.queue
+                );
+            }
+            self.health.update(|facts| facts.last_delivery = Some(Instant::now()));
+            let recorded = handler.receive(vec![arrival]).await;
+            recorded.map_err(|source| Broken::Store { queue: self.queue.clone(), source })?;
+            reader.settle(tag).await.map_err(broken)?;
+            self.health.update(|facts| facts.settled += 1);
+            patience = NEXT_WAIT_MAX;
+        }
+        reader.close().await.map_err(broken)
     }
 
     /// Ends a generation so that everything settled is settled on the broker as well: the channel's

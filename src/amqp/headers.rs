@@ -62,6 +62,7 @@ fn properties(raw: &BasicProperties) -> Properties {
         kind: text(raw.kind()),
         user_id: text(raw.user_id()),
         app_id: text(raw.app_id()),
+        unreadable: None,
         exchange: String::new(),
         routing_key: String::new(),
     }

@@ -3,7 +3,7 @@
 //! Knows the bridge's ports and messages; knows nothing of the store, the rules or the
 //! translation. Read in this order: [`connection`] (one connection, with our own supervision),
 //! [`headers`] (properties in and out), [`consumer`] (deliveries to the bridge, then settled),
-//! [`publisher`] (windows of publishes, confirmed as a whole), [`topology`] (the queues). Beside
+//! `careful` (what lapin cannot read), [`publisher`] (windows of publishes, confirmed as a whole), [`topology`] (the queues). Beside
 //! the way lie [`facts`] and [`greeting`], for those who ask how a broker is.
 //!
 //! lapin's own recovery stays off everywhere: it can leave a consumer silent for ever, and a
@@ -11,6 +11,7 @@
 //! a numbered generation; what belongs to one never touches another.
 
 pub mod backoff;
+mod careful;
 pub mod connection;
 pub mod consumer;
 pub mod facts;

@@ -69,7 +69,9 @@ pub fn answer(catalog: &Catalog, arrival: Arrival, user: Option<&str>) -> NewAns
     let correlation = arrival.properties.correlation_id.as_deref();
     NewAnswer {
         id: AnswerId::derive(correlation, &Digest::of(&arrival.payload)),
-        read: genuine(&arrival, user).and_then(|()| read(catalog, &arrival)),
+        read: whole(&arrival)
+            .and_then(|()| genuine(&arrival, user))
+            .and_then(|()| read(catalog, &arrival)),
         trace: arrival.properties.header(header::TRACEPARENT).map(str::to_owned),
         arrival,
     }
@@ -85,6 +87,12 @@ pub fn read(catalog: &Catalog, arrival: &Arrival) -> Result<Answer, Failure> {
     let correlation = arrival.properties.correlation_id.as_deref();
     answer.reference.message = correlation.and_then(|id| id.parse().ok());
     Ok(answer)
+}
+
+fn whole(arrival: &Arrival) -> Result<(), Failure> {
+    let Some(what) = &arrival.properties.unreadable else { return Ok(()) };
+    let code = FailureCode::AnswerPropertiesUnreadable;
+    Err(Failure::new(code, format!("message properties: {what}")))
 }
 
 fn genuine(arrival: &Arrival, expected: Option<&str>) -> Result<(), Failure> {

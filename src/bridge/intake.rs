@@ -9,7 +9,7 @@ use super::message::{Arrival, header};
 use super::ports::{Clock, Handler, NewRequest, Receiving, Recorded, Store};
 use super::trace::{Span, Step, TraceParent, Tracer};
 use super::transforms::Transforms;
-use crate::domain::{Digest, RequestId};
+use crate::domain::{Digest, Failure, FailureCode, RequestId};
 use crate::transform::{Catalog, ContentType};
 
 /// Takes requests from the request queue.
@@ -73,13 +73,16 @@ pub fn request(catalog: &Catalog, arrival: Arrival) -> NewRequest {
         .clone()
         .or_else(|| properties.message_id.clone())
         .or_else(|| translated.sync_request.as_ref().map(ToString::to_string));
+    let unreadable = arrival.properties.unreadable.as_ref().map(|what| {
+        Failure::new(FailureCode::UnreadableProperties, format!("message properties: {what}"))
+    });
     NewRequest {
         id,
         arrival,
         sync_request: translated.sync_request,
         service_point: translated.service_point,
         revision: translated.revision,
-        translation: translated.outcome,
+        translation: unreadable.map_or(translated.outcome, Err),
         reply_correlation,
         trace: None,
     }

@@ -44,6 +44,10 @@ pub struct Properties {
     pub user_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_id: Option<String>,
+    /// What of them could not be read, and so is missing here; their bytes are kept as the header
+    /// [`header::RAW_PROPERTIES`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
     /// The exchange it was published to.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub exchange: String,
@@ -97,6 +101,8 @@ pub mod header {
     pub const CODE: &str = "tieline-code";
     /// On error queues: the leg that failed.
     pub const LEG: &str = "tieline-leg";
+    /// Never sent: the bytes of properties that could not be read, as the store keeps them.
+    pub const RAW_PROPERTIES: &str = "tieline-raw-properties";
     /// W3C trace context.
     pub const TRACEPARENT: &str = "traceparent";
 }

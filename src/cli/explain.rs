@@ -22,6 +22,7 @@ pages! {
     BadEncoding = "TL1004";
     UnknownMessage = "TL1005";
     NotXml = "TL1006";
+    UnreadableProperties = "TL1007";
     MissingField = "TL2001";
     UnmappedValue = "TL2002";
     BadValue = "TL2003";
@@ -38,6 +39,7 @@ pages! {
     AnswerOrphaned = "TL4003";
     AnswerSpoofed = "TL4004";
     AnswerDeadLettered = "TL4005";
+    AnswerPropertiesUnreadable = "TL4006";
     ReplyUnroutable = "TL5001";
     ReplyRefused = "TL5002";
     ReplyUnconfirmed = "TL5003";

@@ -12,6 +12,7 @@ mod explain;
 mod output;
 mod queues;
 mod requests;
+mod room;
 mod select;
 mod simulate;
 mod store;
@@ -84,6 +85,9 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };
+    if matches!(options.command, Command::Run | Command::Demo(_) | Command::Simulate(_)) {
+        room::make();
+    }
     // Lines as they are: a terminal wraps them itself, and a script can search them.
     drop(miette::set_hook(Box::new(|_| {
         Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())

@@ -193,6 +193,8 @@ codes! {
     UnknownMessage = "TL1005", "no mapping knows this kind of message", Parse, Request, Permanent, Integration;
     /// The content type or encoding says that it is not XML.
     NotXml = "TL1006", "the message is not XML", Parse, Request, Permanent, Billing;
+    /// The message's properties cannot be read.
+    UnreadableProperties = "TL1007", "the properties of the message cannot be read", Parse, Request, Permanent, Billing;
     /// A required field is missing or empty.
     MissingField = "TL2001", "a required field is missing", Translate, Request, Permanent, Billing;
     /// A value map with `miss = "refuse"` has no entry for a value.
@@ -225,6 +227,8 @@ codes! {
     AnswerSpoofed = "TL4004", "the answer's sender is not asset management", Answer, Answer, Permanent, Integration;
     /// The broker dead-lettered the answer before the bridge could record it.
     AnswerDeadLettered = "TL4005", "the broker dead-lettered the answer", Answer, Answer, Permanent, Integration;
+    /// The properties of the answer cannot be read.
+    AnswerPropertiesUnreadable = "TL4006", "the properties of the answer cannot be read", Answer, Answer, Permanent, Assets;
     /// The reply queue does not exist or is not bound.
     ReplyUnroutable = "TL5001", "no queue takes the reply", Reply, Reply, Transient, Integration;
     /// The broker refused the reply.

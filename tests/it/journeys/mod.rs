@@ -13,6 +13,7 @@ mod mappings;
 mod operator;
 mod order;
 mod overdue;
+mod poison;
 mod properties;
 mod replies;
 mod resends;
