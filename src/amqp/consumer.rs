@@ -33,6 +33,9 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// (<https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout>).
 const HOLD_MAX: Duration = Duration::from_mins(15);
 
+/// How long the stream of deliveries may take to tell why it ended.
+const LAST_ERROR_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// How long the careful reader waits for its first message: the broker has to notice that the
 /// consumer before it is gone.
 const FIRST_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -248,16 +251,35 @@ impl Consumer {
             facts.trouble = None;
         });
         tracing::info!(queue.name = self.queue, broker = %self.endpoint, "consuming {}", self.queue);
+        match self.take((&channel, &mut deliveries), care, handler, stop).await {
+            Ok(()) => Ok(channel),
+            // The settlement fails over the same that the stream ends with, and says less.
+            Err(failed @ Broken::Channel { .. }) => {
+                let reason = last_error(&mut deliveries).await;
+                Err(reason.map_or(failed, broken))
+            }
+            Err(failed) => Err(failed),
+        }
+    }
+
+    /// Takes batch after batch until it is to stop.
+    async fn take(
+        &self,
+        (channel, deliveries): (&Channel, &mut lapin::Consumer),
+        care: &mut Care,
+        handler: &dyn Handler,
+        stop: &CancellationToken,
+    ) -> Result<(), Broken> {
+        let broken = |error| Broken::Channel { queue: self.queue.clone(), error };
         let mut recording: Option<Recording<'_>> = None;
         loop {
             let first = tokio::select! {
                 biased;
                 () = stop.cancelled() => {
-                    self.conclude(&channel, recording, care).await?;
-                    return Ok(channel);
+                    return self.conclude(channel, recording, care).await;
                 }
                 () = until_received(recording.as_mut()) => {
-                    self.conclude(&channel, recording.take(), care).await?;
+                    self.conclude(channel, recording.take(), care).await?;
                     continue;
                 }
                 delivery = deliveries.next() => delivery,
@@ -283,7 +305,7 @@ impl Consumer {
                 Care::Usual => handler.receive(batch),
                 Care::Cautious => Box::pin(self.insist(batch, handler, stop)),
             };
-            self.conclude(&channel, recording.take(), care).await?;
+            self.conclude(channel, recording.take(), care).await?;
             recording = Some(Recording { last_tag, count, receiving, received: None });
         }
     }
@@ -354,9 +376,13 @@ impl Consumer {
         stop: &CancellationToken,
     ) -> Result<(), Broken> {
         let broken = |error| Broken::Careful { queue: self.queue.clone(), error };
-        let mut reader = Reader::open(&self.endpoint, &self.queue).await.map_err(broken)?;
+        // As much as before is out at a time: what a stop gives back would otherwise go behind what
+        // was given back before.
+        let prefetch = self.settings.prefetch.max(1);
+        let mut reader =
+            Reader::open(&self.endpoint, &self.queue, prefetch).await.map_err(broken)?;
         let mut patience = FIRST_WAIT_MAX;
-        for _ in 0..2 * u32::from(self.settings.prefetch) {
+        for _ in 0..2 * u32::from(prefetch) {
             let next = tokio::select! {
                 biased;
                 // What is out goes back.
@@ -406,6 +432,16 @@ struct Recording<'h> {
     count: u64,
     receiving: Receiving<'h>,
     received: Option<Result<(), StoreError>>,
+}
+
+/// The error that a stream of deliveries ends with.
+async fn last_error(deliveries: &mut lapin::Consumer) -> Option<lapin::Error> {
+    while let Ok(Some(delivery)) = timeout(LAST_ERROR_WAIT_MAX, deliveries.next()).await {
+        if let Err(error) = delivery {
+            return Some(error);
+        }
+    }
+    None
 }
 
 /// Waits until a batch is recorded; for ever, if there is none.

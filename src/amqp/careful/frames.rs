@@ -17,7 +17,7 @@ const END: u8 = 0xce;
 
 /// The largest frame that is read, whatever was agreed upon: the broker itself sends more than that
 /// when it adds to the headers of a message.
-const FRAME_BYTES_MAX: usize = 4 << 20;
+const FRAME_BYTES_MAX: usize = 129 << 20;
 
 /// A frame.
 pub(super) struct Frame {

@@ -6,7 +6,7 @@
 //! this client takes over until the message is recorded and settled. It is slow, and only for that.
 //!
 //! [`frames`] (what is on the wire), [`properties`] (what of them can be read), [`reader`] (a
-//! consumer with one message out at a time).
+//! consumer that gives one after the other).
 
 mod frames;
 mod properties;

@@ -1,4 +1,4 @@
-//! A consumer with one message out at a time.
+//! A consumer that gives one message after the other.
 
 use std::io;
 use std::time::Duration;
@@ -51,14 +51,18 @@ pub(in super::super) struct Reader {
 
 impl Reader {
     /// Connects and begins to consume a queue.
-    pub(in super::super) async fn open(endpoint: &Endpoint, queue: &str) -> io::Result<Self> {
+    pub(in super::super) async fn open(
+        endpoint: &Endpoint,
+        queue: &str,
+        prefetch: u16,
+    ) -> io::Result<Self> {
         let stream = endpoint.dial().await?;
         let mut reader = Self { stream };
-        timeout(WAIT_MAX, reader.begin(endpoint, queue)).await??;
+        timeout(WAIT_MAX, reader.begin(endpoint, queue, prefetch)).await??;
         Ok(reader)
     }
 
-    async fn begin(&mut self, endpoint: &Endpoint, queue: &str) -> io::Result<()> {
+    async fn begin(&mut self, endpoint: &Endpoint, queue: &str, prefetch: u16) -> io::Result<()> {
         self.stream.write_all(PROTOCOL_HEADER).await?;
         self.expect(START).await?;
         let start_ok = Writing::method(10, 11)
@@ -77,7 +81,7 @@ impl Reader {
         self.expect(OPEN_OK).await?;
         self.write(CHANNEL, Writing::method(20, 10).byte(0)).await?;
         self.expect(CHANNEL_OPEN_OK).await?;
-        self.write(CHANNEL, Writing::method(60, 10).long(0).short(1).byte(0)).await?;
+        self.write(CHANNEL, Writing::method(60, 10).long(0).short(prefetch).byte(0)).await?;
         self.expect(QOS_OK).await?;
         let consume = Writing::method(60, 20).short(0).short_string(queue).short_string("");
         self.write(CHANNEL, consume.byte(0).long(0)).await?;
