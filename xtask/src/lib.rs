@@ -6,5 +6,7 @@
 pub mod broker;
 mod error;
 pub mod measure;
+mod user;
 
 pub use error::{Error, Result};
+pub use user::is_root;

@@ -5,6 +5,7 @@ mod check;
 mod ci;
 mod demo;
 mod node;
+mod rabbitmq4;
 mod run;
 mod setup;
 mod test;
@@ -30,8 +31,11 @@ usage: cargo xtask COMMAND [ARGS]
                                    kills, cuts, fills and freezes; --help tells more
   node [--management] [--shovel] [-- PROGRAM ARGS]
                                    runs a private RabbitMQ until its input or the program ends
+  rabbitmq4 DIR [ARGS]             makes a RabbitMQ 4 in a directory, by debootstrap; --help tells more
 
-The AMQP URL of a broker to use may also stand in TIELINE_TEST_AMQP_URL.
+The AMQP URL of a broker to use may also stand in TIELINE_TEST_AMQP_URL. Private
+ones are of the machine's own RabbitMQ, or of another: TIELINE_TEST_RABBITMQ names the directory of its
+rabbitmq-server, TIELINE_TEST_RABBITMQ_ROOT a directory with a system that has one (made by rabbitmq4).
 ";
 
 fn main() -> ExitCode {
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         "bench" => bench::command(&args),
         "torture" => torture::command(&args),
         "node" => node::command(args),
+        "rabbitmq4" => rabbitmq4::command(&args),
         "setup" => setup::command(args),
         "" | "help" | "-h" | "--help" => {
             print!("{USAGE}");

@@ -14,7 +14,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use xtask::broker::Install;
-use xtask::{Error, Result};
+use xtask::{Error, Result, is_root};
 
 use crate::run::{program, root, run, succeeds, without_password};
 
@@ -85,8 +85,12 @@ pub(crate) fn setup(url: Option<String>) -> Result<Broker> {
         println!("setup: using the RabbitMQ at {}", without_password(&url));
         return Ok(Broker::Url(url));
     }
+    if let Some(install) = Install::named()? {
+        println!("setup: using the RabbitMQ that was named, in {}", install.shown());
+        return Ok(Broker::Private);
+    }
     if let Ok(install) = Install::find() {
-        println!("setup: using the machine's RabbitMQ in {}", install.scripts.display());
+        println!("setup: using the machine's RabbitMQ in {}", install.shown());
         return Ok(Broker::Private);
     }
     if let Some(compose) = compose() {
@@ -96,7 +100,7 @@ pub(crate) fn setup(url: Option<String>) -> Result<Broker> {
     println!("setup: no rabbitmq-server and no Docker engine; installing the package");
     install_package()?;
     let install = Install::find()?;
-    println!("setup: installed RabbitMQ in {}", install.scripts.display());
+    println!("setup: installed RabbitMQ in {}", install.shown());
     Ok(Broker::Private)
 }
 
@@ -172,10 +176,6 @@ fn install_package() -> Result<()> {
     } else {
         Err(Error::new(format!("install rabbitmq-server by apt-get: {status}, expected success")))
     }
-}
-
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 /// Waits until a broker greets at the URL's address. An `amqps` broker greets only inside TLS, so

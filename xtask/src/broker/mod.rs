@@ -16,6 +16,9 @@
 //! }
 //! ```
 //!
+//! A node is of the machine's own RabbitMQ, or of the one that the environment or its [`Options`] name
+//! ([`Install`]): so everything can be tried on another version.
+//!
 //! This module must not know what the nodes are for: no queue of the bridge is named here.
 
 mod environment;

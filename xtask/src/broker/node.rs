@@ -71,7 +71,7 @@ impl Node {
     }
 
     fn start_at(dir: &Path, mut options: Options, afterwards: Afterwards) -> Result<Self> {
-        let install = Install::find()?;
+        let install = options.install.clone().map_or_else(Install::find, Ok)?;
         let mut attempts = 1;
         loop {
             let dir = environment::make_dir(dir)?;
@@ -138,7 +138,8 @@ impl Node {
         if self.pid().is_none() {
             return Err(Error::new(format!("{shown}: the node does not run, expected it to")));
         }
-        let output = Command::new(self.install.ctl())
+        let mut command = self.install.ctl(&self.dir);
+        let output = command
             .args(args)
             .env_clear()
             .envs(environment::variables(&self.install, &self.dir, &self.ports))

@@ -1,10 +1,13 @@
 //! What a node is started with.
 
+use super::Install;
+
 /// Plugins and configuration of a [`Node`](super::Node). The default is a bare broker.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     pub(super) plugins: Vec<String>,
     pub(super) config: Vec<String>,
+    pub(super) install: Option<Install>,
 }
 
 impl Options {
@@ -38,6 +41,13 @@ impl Options {
     #[must_use]
     pub fn config_line(mut self, line: impl Into<String>) -> Self {
         self.config.push(line.into());
+        self
+    }
+
+    /// Starts the node from this RabbitMQ; without it, from the one that [`Install::find`] finds.
+    #[must_use]
+    pub fn install(mut self, install: Install) -> Self {
+        self.install = Some(install);
         self
     }
 

@@ -59,6 +59,7 @@ impl Watcher {
             .arg(epmd_port)
             .arg(dir)
             .arg(if afterwards == Afterwards::Remove { "remove" } else { "keep" })
+            .args(install.entering(dir))
             .env_clear()
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .process_group(0)
