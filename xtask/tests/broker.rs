@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use xtask::broker::{Install, Node, Options};
+use xtask::broker::{Cluster, Install, Node, Options};
 
 /// How long the kernel and the watcher may take to clear up after a killed process.
 const CLEAR_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -206,4 +206,36 @@ fn a_node_that_cannot_start_shows_its_log() {
     let Err(error) = Node::start_with(options) else { panic!("a wrong setting was accepted") };
     let error = error.to_string();
     assert!(error.contains("its process ended") && error.contains("no.such.setting"), "{error}");
+}
+
+#[test]
+fn a_directory_without_a_rabbitmq_is_refused_with_what_is_expected() {
+    let dir = std::env::temp_dir();
+    let expected = "expected rabbitmq-server, rabbitmqctl and rabbitmq-env there";
+    assert!(Install::at(&dir).unwrap_err().to_string().ends_with(expected));
+    let refusal = Install::in_root(&dir).unwrap_err().to_string();
+    assert!(refusal.contains("`cargo xtask rabbitmq4 DIR` makes such a directory"), "{refusal}");
+}
+
+#[test]
+fn nodes_of_a_cluster_are_one_broker_and_one_may_die() {
+    if !has_rabbitmq() {
+        return;
+    }
+    let mut cluster = Cluster::start(2, &Options::new()).unwrap();
+    let names: Vec<_> = cluster.nodes().iter().map(|node| node.name().to_owned()).collect();
+    assert_eq!(names, ["tieline-1@localhost", "tieline-2@localhost"]);
+    cluster.nodes()[0].vhost("shared").unwrap();
+    let has_vhost = |node: &Node| node.ctl(&["list_vhosts"]).unwrap().contains("shared");
+    assert!(has_vhost(&cluster.nodes()[1]));
+    cluster.nodes_mut()[0].kill().unwrap();
+    assert!(has_vhost(&cluster.nodes()[1]), "without the first and its directory");
+    cluster.nodes_mut()[0].restart().unwrap();
+    cluster.nodes()[1].ctl(&["await_online_nodes", "2"]).unwrap();
+    let dirs: Vec<_> = cluster.nodes().iter().map(|node| node.dir().to_owned()).collect();
+    drop(cluster);
+    for dir in dirs {
+        await_no_process_of(&dir);
+        assert!(!dir.exists());
+    }
 }

@@ -9,18 +9,15 @@ use super::ports::{CTL_PORTS, Ports};
 use super::{Install, Options};
 use crate::{Error, Result};
 
-/// The data directory is named after the node, so the name never changes: under another name a
-/// restart would begin empty. The private `epmd` keeps nodes of the same name apart.
-const NODE_NAME: &str = "tieline@localhost";
-
-/// Makes the directory of a node and returns its absolute path.
-pub(super) fn make_dir(dir: &Path) -> Result<PathBuf> {
+/// Makes the directory of a node and returns its absolute path. Without a cookie it gets one of its
+/// own.
+pub(super) fn make_dir(dir: &Path, cookie: Option<&str>) -> Result<PathBuf> {
     for part in ["data", "log", "config"] {
         let part = dir.join(part);
         fs::create_dir_all(&part).map_err(failed("make the directory", &part))?;
     }
     let dir = fs::canonicalize(dir).map_err(failed("resolve the directory", dir))?;
-    write_cookie(&dir.join(".erlang.cookie"))?;
+    write_cookie(&dir.join(".erlang.cookie"), cookie)?;
     Ok(dir)
 }
 
@@ -74,6 +71,7 @@ pub(super) fn variables(
     install: &Install,
     dir: &Path,
     ports: &Ports,
+    name: &str,
 ) -> Vec<(&'static str, String)> {
     let within = |name: &str| dir.join(name).display().to_string();
     let path = format!(
@@ -88,7 +86,7 @@ pub(super) fn variables(
         ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
         ("ERL_EPMD_PORT", ports.epmd.to_string()),
         ("ERL_CRASH_DUMP", within("erl_crash.dump")),
-        ("RABBITMQ_NODENAME", NODE_NAME.to_owned()),
+        ("RABBITMQ_NODENAME", name.to_owned()),
         ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".to_owned()),
         ("RABBITMQ_NODE_PORT", ports.amqp.to_string()),
         ("RABBITMQ_DIST_PORT", ports.distribution.to_string()),
@@ -115,16 +113,11 @@ pub(super) fn variables(
 }
 
 /// Erlang refuses a cookie that others may read.
-fn write_cookie(path: &Path) -> Result<()> {
+fn write_cookie(path: &Path, cookie: Option<&str>) -> Result<()> {
     if path.exists() {
         return Ok(());
     }
-    let random = Path::new("/dev/urandom");
-    let mut bytes = [0_u8; 24];
-    File::open(random)
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(failed("read", random))?;
-    let cookie: String = bytes.iter().map(|byte| char::from(b'A' + byte % 26)).collect();
+    let cookie = cookie.map_or_else(new_cookie, |cookie| Ok(cookie.to_owned()))?;
     OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -132,6 +125,16 @@ fn write_cookie(path: &Path) -> Result<()> {
         .open(path)
         .and_then(|mut file| file.write_all(cookie.as_bytes()))
         .map_err(failed("write", path))
+}
+
+/// What only nodes that belong together know.
+pub(super) fn new_cookie() -> Result<String> {
+    let random = Path::new("/dev/urandom");
+    let mut bytes = [0_u8; 24];
+    File::open(random)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(failed("read", random))?;
+    Ok(bytes.iter().map(|byte| char::from(b'A' + byte % 26)).collect())
 }
 
 fn failed(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {

@@ -16,11 +16,14 @@
 //! }
 //! ```
 //!
+//! A [`Cluster`] is several of them that are one broker together.
+//!
 //! A node is of the machine's own RabbitMQ, or of the one that the environment or its [`Options`] name
 //! ([`Install`]): so everything can be tried on another version.
 //!
 //! This module must not know what the nodes are for: no queue of the bridge is named here.
 
+mod cluster;
 mod environment;
 mod install;
 mod node;
@@ -30,6 +33,7 @@ mod process;
 mod vhost;
 mod watcher;
 
+pub use cluster::Cluster;
 pub use install::Install;
 pub use node::Node;
 pub use options::Options;

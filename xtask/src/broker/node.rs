@@ -53,16 +53,7 @@ impl Node {
 
     /// Starts a node in a temporary directory and returns when it serves.
     pub fn start_with(options: Options) -> Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = env::temp_dir().join(format!("tieline-node-{}-{count}", std_process::id()));
-        // A process of the same id may have left one behind that was killed together with its
-        // watcher. Its broker's data must not come back to life here.
-        if dir.exists() {
-            fs::remove_dir_all(&dir)
-                .map_err(|error| Error::new(format!("remove {}: {error}", dir.display())))?;
-        }
-        Self::start_at(&dir, options, Afterwards::Remove)
+        Self::start_at(&temporary_dir()?, options, Afterwards::Remove)
     }
 
     /// Starts a node whose directory stays: a later node in the same directory finds its data.
@@ -74,10 +65,12 @@ impl Node {
         let install = options.install.clone().map_or_else(Install::find, Ok)?;
         let mut attempts = 1;
         loop {
-            let dir = environment::make_dir(dir)?;
+            let member = options.member.as_ref();
+            let dir = environment::make_dir(dir, member.map(|member| member.cookie.as_str()))?;
             let lock = environment::lock_dir(&dir)?;
-            let ports = Ports::find()?;
-            let variables = environment::variables(&install, &dir, &ports);
+            let mut ports = Ports::find()?;
+            ports.epmd = member.map_or(ports.epmd, |member| member.epmd_port);
+            let variables = environment::variables(&install, &dir, &ports, options.node_name());
             let watcher = Watcher::start(&install, &variables, &dir, afterwards, lock)?;
             let mut node = Self {
                 install: install.clone(),
@@ -128,6 +121,11 @@ impl Node {
         &self.version
     }
 
+    /// The name by which nodes of a cluster know it, for example `tieline-1@localhost`.
+    pub fn name(&self) -> &str {
+        self.options.node_name()
+    }
+
     /// Runs `rabbitmqctl` against this node and returns what it printed.
     ///
     /// A call costs most of a second of processor time: where much is asked, use AMQP or the
@@ -142,7 +140,7 @@ impl Node {
         let output = command
             .args(args)
             .env_clear()
-            .envs(environment::variables(&self.install, &self.dir, &self.ports))
+            .envs(environment::variables(&self.install, &self.dir, &self.ports, self.name()))
             .current_dir(&self.dir)
             .stdin(Stdio::null())
             .output()
@@ -225,8 +223,10 @@ impl Node {
     fn try_boot(&mut self) -> Result<(), BootFailure> {
         environment::write_config(&self.dir, &self.ports, &self.options)?;
         // The broker must find its epmd, or Erlang starts one that outlives everything.
-        let epmd = self.watcher.start_epmd()?;
-        await_epmd(epmd, self.ports.epmd)?;
+        if self.options.member.is_none() {
+            let epmd = self.watcher.start_epmd()?;
+            await_epmd(epmd, self.ports.epmd)?;
+        }
         let log = Growing::at_end(self.dir.join("log/rabbit.log"));
         let output = Growing::at_end(self.dir.join("log/output.log"));
         let pid = self.watcher.start_server()?;
@@ -265,9 +265,9 @@ impl Node {
 }
 
 /// Why a node did not start, and whether it may with other ports, or later.
-struct BootFailure {
-    error: Error,
-    is_in_use: bool,
+pub(super) struct BootFailure {
+    pub(super) error: Error,
+    pub(super) is_in_use: bool,
 }
 
 impl From<Error> for BootFailure {
@@ -276,7 +276,21 @@ impl From<Error> for BootFailure {
     }
 }
 
-fn await_epmd(pid: u32, port: u16) -> Result<(), BootFailure> {
+/// A directory that nothing has been in.
+pub(super) fn temporary_dir() -> Result<PathBuf> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let dir = env::temp_dir().join(format!("tieline-node-{}-{count}", std_process::id()));
+    // A process of the same id may have left one behind that was killed together with its watcher.
+    // Its broker's data must not come back to life here.
+    if dir.exists() {
+        fs::remove_dir_all(&dir)
+            .map_err(|error| Error::new(format!("remove {}: {error}", dir.display())))?;
+    }
+    Ok(dir)
+}
+
+pub(super) fn await_epmd(pid: u32, port: u16) -> Result<(), BootFailure> {
     let start = Instant::now();
     loop {
         // Asked in this order, because somebody else may answer at the port.

@@ -2,12 +2,26 @@
 
 use super::Install;
 
+/// The data directory is named after the node, so the name never changes: under another name a
+/// restart would begin empty. The private `epmd` keeps nodes of the same name apart.
+const NODE_NAME: &str = "tieline@localhost";
+
 /// Plugins and configuration of a [`Node`](super::Node). The default is a bare broker.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     pub(super) plugins: Vec<String>,
     pub(super) config: Vec<String>,
     pub(super) install: Option<Install>,
+    pub(super) member: Option<Member>,
+}
+
+/// What a node of a cluster has of its cluster.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) cookie: String,
+    /// Where the cluster's `epmd` listens; the node starts none.
+    pub(super) epmd_port: u16,
 }
 
 impl Options {
@@ -49,6 +63,15 @@ impl Options {
     pub fn install(mut self, install: Install) -> Self {
         self.install = Some(install);
         self
+    }
+
+    pub(super) fn member(mut self, member: Member) -> Self {
+        self.member = Some(member);
+        self
+    }
+
+    pub(super) fn node_name(&self) -> &str {
+        self.member.as_ref().map_or(NODE_NAME, |member| &member.name)
     }
 
     pub(super) fn has_management(&self) -> bool {
