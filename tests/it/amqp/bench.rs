@@ -5,6 +5,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use lapin::options::{BasicConsumeOptions, BasicQosOptions, BasicRejectOptions};
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use tieline::amqp::consumer::{Consumer, Settings as ConsumerSettings};
@@ -158,6 +162,41 @@ impl Running {
         }
         rest
     }
+}
+
+/// Takes the first message of a queue so many times and gives it back by a rejection, which counts as a
+/// delivery in every version of the broker. Returns the payloads.
+pub(crate) async fn give_back(url: &str, queue: &str, times: usize) -> Vec<String> {
+    reject_each(url, queue, times, BasicRejectOptions { requeue: true }).await
+}
+
+/// Rejects the first messages of a queue for good. Returns the payloads.
+pub(crate) async fn reject(url: &str, queue: &str, count: usize) -> Vec<String> {
+    reject_each(url, queue, count, BasicRejectOptions { requeue: false }).await
+}
+
+/// Takes one message after the other, as a consumer does: a queue with a single active consumer can
+/// be asked for nothing.
+async fn reject_each(
+    url: &str,
+    queue: &str,
+    count: usize,
+    options: BasicRejectOptions,
+) -> Vec<String> {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.basic_qos(1, BasicQosOptions::default()).await.unwrap();
+    let (consume, none) = (BasicConsumeOptions::default(), FieldTable::default());
+    let consumer = channel.basic_consume(queue.into(), "".into(), consume, none).await.unwrap();
+    let mut deliveries = consumer.take(count);
+    let mut payloads = Vec::new();
+    while let Some(delivery) = timeout(PATIENCE, deliveries.next()).await.unwrap() {
+        let delivery = delivery.unwrap();
+        delivery.reject(options).await.unwrap();
+        payloads.push(String::from_utf8(delivery.data).unwrap());
+    }
+    connection.close(200, "done".into()).await.unwrap();
+    payloads
 }
 
 /// `{prefix}{n}` for each number of the range.

@@ -5,3 +5,4 @@ mod consuming;
 mod outages;
 mod publishing;
 mod topology;
+mod traps;
