@@ -12,7 +12,7 @@ use super::plan::{Plan, Schedule};
 use super::random::Random;
 use super::report::Course;
 use super::run::{Run, run, tell};
-use crate::support::until_within;
+use crate::support::{queue, until_within};
 
 /// How soon the bridge must go on by itself once there is room.
 const RESUME_MAX: Duration = Duration::from_secs(10);
@@ -93,14 +93,21 @@ fn has_disk() -> bool {
 }
 
 impl Run {
-    pub(super) fn fill_disk(&mut self, Deed { left }: Deed) {
+    /// Says whether there was still so much to record that the bridge found its disk full.
+    pub(super) fn fill_disk(&mut self, Deed { left }: Deed) -> bool {
         let patience = self.plan.patience();
         let from = self.bridge().log_end();
-        let disk = self.disk.as_ref().unwrap();
-        disk.fill(left);
-        until_within(patience, "the bridge to find its disk full", || {
-            self.bridge().has_logged(from, &[IS_FULL]).then_some(())
+        self.disk.as_ref().unwrap().fill(left);
+        let is_full = until_within(patience, "the bridge to find its disk full", || {
+            let is_full = self.bridge().has_logged(from, &[IS_FULL]);
+            (is_full || self.has_met_nothing()).then_some(is_full)
         });
+        let disk = self.disk.as_ref().unwrap();
+        if !is_full {
+            disk.free();
+            self.doubts.bridge += 1;
+            return false;
+        }
         // What was under way stays in doubt, for its outcome could not be recorded.
         self.doubts.bridge += 1;
         let status = || self.site.cli(&["store", "status", "--json"]).ended(0).json();
@@ -112,6 +119,14 @@ impl Run {
         let took = start.elapsed();
         self.resumes.push(took);
         assert!(took <= RESUME_MAX, "{what} took {took:?}, expected at most {RESUME_MAX:?}");
+        true
+    }
+
+    /// Whether everything was sent and taken, so that what is left of the disk was enough.
+    fn has_met_nothing(&mut self) -> bool {
+        let seen = self.progress.look();
+        let is_over = seen.sent >= u64::from(self.plan.requests) && seen.answered >= seen.owed;
+        is_over && queue::ALL.iter().all(|name| self.site.client.depth(name) == Some(0))
     }
 }
 

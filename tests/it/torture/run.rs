@@ -33,6 +33,9 @@ const MEMORY_MAX_KIB: u64 = 100 * 1024;
 /// before, and count in full.
 const MEMORY_RECONNECTED_MAX_KIB: u64 = 200 * 1024;
 
+/// What a fault counts as that met nothing.
+const LEFT_OUT: &str = "left out, for everything was sent";
+
 const ANSWER_TIMEOUT: &str = "3s";
 
 /// Short, so that a connection that is silent or frozen is given up within seconds.
@@ -159,14 +162,14 @@ impl Run {
             self.await_facts(at);
             if self.is_too_late() {
                 // Counted, so that nobody takes it for a fault that was survived.
-                *self.faults.entry("left out, for everything was sent").or_default() += 1;
+                *self.faults.entry(LEFT_OUT).or_default() += 1;
                 continue;
             }
             let (begun, seen) = (self.begun.elapsed(), self.progress.look());
-            self.inflict(deed);
+            let counted_as = self.inflict(deed);
             last_fault = Instant::now();
             let took = self.begun.elapsed().saturating_sub(begun);
-            *self.faults.entry(deed.kind()).or_default() += 1;
+            *self.faults.entry(counted_as).or_default() += 1;
             self.note_memory();
             let memory = self.memory_peak_kib;
             tell(&format!("after {begun:.1?} at {seen:?}: {deed:?}, {took:.1?}, {memory} KiB"));
@@ -199,14 +202,18 @@ impl Run {
         })
     }
 
-    fn inflict(&mut self, deed: Deed) {
+    /// Returns what it counts as.
+    fn inflict(&mut self, deed: Deed) -> &'static str {
         match deed {
             Deed::Kill => self.kill_bridge(),
             Deed::Network(deed) => self.disturb_network(deed),
             Deed::Broker(deed) => self.disturb_broker(deed),
-            Deed::Disk(deed) => self.fill_disk(deed),
+            Deed::Disk(disk) => {
+                return if self.fill_disk(disk) { deed.kind() } else { LEFT_OUT };
+            }
             Deed::Freeze(deed) => self.freeze(deed),
         }
+        deed.kind()
     }
 
     pub(super) fn bridge(&self) -> &Bridge {
