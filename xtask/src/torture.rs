@@ -19,13 +19,13 @@ usage: cargo xtask torture [--seed N] [--minutes M] [--requests N] [--faults N]
                    unless told
   --requests N     messages of a run; 20000 unless told
   --faults N       faults of a run; a thousandth of the messages unless told, 10 at least
-  --schedule NAME  kills, network, broker, disk or freeze; all of them unless told
+  --schedule NAME  kills, network, broker, disk, freeze or cluster; all of them unless told
   --binary PATH    the bridge to run; built as it is shipped unless told
   --out FILE       the figures of all runs, as JSON
 ";
 
 /// Every schedule, in the order in which they run.
-const SCHEDULES: [&str; 5] = ["kills", "network", "broker", "disk", "freeze"];
+const SCHEDULES: [&str; 6] = ["kills", "network", "broker", "disk", "freeze", "cluster"];
 
 /// Runs `cargo xtask torture`: the rig is a part of the tests (`tests/it/torture`), and each run is
 /// one of them, with its scale in the environment.

@@ -162,26 +162,22 @@ impl Run {
             self.restart_broker();
         }
         self.doubt_everybody();
-        self.node.kill().unwrap();
-        self.node.restart().unwrap();
+        self.node().kill().unwrap();
+        self.node().restart().unwrap();
         self.site.reconnect();
     }
 
     pub(super) fn restart_broker(&mut self) {
         self.doubt_everybody();
-        self.node.restart().unwrap();
+        self.node().restart().unwrap();
         self.site.reconnect();
         self.has_new_queues = false;
     }
 
-    fn doubt_everybody(&mut self) {
+    pub(super) fn doubt_everybody(&mut self) {
         self.doubts.bridge += 1;
         self.doubts.billing += 1;
         self.doubts.assets += 1;
-    }
-
-    fn ctl(&self, args: &[&str]) -> String {
-        self.node.ctl(args).unwrap()
     }
 
     /// Takes a queue from its exchange and returns when the bridge has noticed: the place of its log

@@ -41,7 +41,7 @@ impl Run {
                 self.doubts.bridge += 1;
                 self.bridge().freeze();
                 until_within(GIVEN_UP_MAX, "the broker to give the frozen bridge up", || {
-                    let listed = self.node.ctl(&["list_consumers", "--quiet"]).unwrap();
+                    let listed = self.ctl(&["list_consumers", "--quiet"]);
                     (!listed.contains(queue::REQUEST) && !listed.contains(queue::ANSWER))
                         .then_some(())
                 });

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::random::Random;
-use super::{broker, disk, freeze, network};
+use super::{broker, cluster, disk, freeze, network};
 use crate::support::fail;
 
 /// How many asset locations and replies together come of a request, at the least: where the last
@@ -25,6 +25,8 @@ pub(super) enum Schedule {
     Disk,
     /// The bridge or asset management stands still.
     Freeze,
+    /// The broker is three nodes, of which one dies or two do not answer.
+    Cluster,
 }
 
 /// A fault.
@@ -35,6 +37,7 @@ pub(super) enum Deed {
     Broker(broker::Deed),
     Disk(disk::Deed),
     Freeze(freeze::Deed),
+    Cluster(cluster::Deed),
 }
 
 /// A fault, and after how many asset locations and replies together it comes.
@@ -61,6 +64,7 @@ impl Schedule {
             Self::Broker => "broker",
             Self::Disk => "disk",
             Self::Freeze => "freeze",
+            Self::Cluster => "cluster",
         }
     }
 
@@ -74,6 +78,7 @@ impl Schedule {
                 Self::Broker => broker::deal(random).map(Deed::Broker).into(),
                 Self::Disk => disk::deal(random).map(Deed::Disk).into(),
                 Self::Freeze => freeze::deal(random).map(Deed::Freeze).into(),
+                Self::Cluster => cluster::deal(random).map(Deed::Cluster).into(),
             };
             random.shuffle(&mut round);
             deeds.extend(round);
@@ -92,6 +97,7 @@ impl Deed {
             Self::Broker(deed) => deed.kind(),
             Self::Disk(_) => "full disk",
             Self::Freeze(deed) => deed.kind(),
+            Self::Cluster(deed) => deed.kind(),
         }
     }
 }
@@ -151,8 +157,14 @@ fn rounded(number: f64) -> u64 {
 mod tests {
     use super::*;
 
-    const ALL: [Schedule; 5] =
-        [Schedule::Kills, Schedule::Network, Schedule::Broker, Schedule::Disk, Schedule::Freeze];
+    const ALL: [Schedule; 6] = [
+        Schedule::Kills,
+        Schedule::Network,
+        Schedule::Broker,
+        Schedule::Disk,
+        Schedule::Freeze,
+        Schedule::Cluster,
+    ];
 
     #[test]
     fn faults_lie_on_the_way_and_follow_from_the_seed() {
@@ -177,7 +189,7 @@ mod tests {
         assert_eq!(told, EXPECTED, "{told:#?}");
     }
 
-    const EXPECTED: [&str; 10] = [
+    const EXPECTED: [&str; 12] = [
         "645 Kill",
         "2016 Kill",
         "645 Network(AtConfirm(Bridge, 48))",
@@ -188,5 +200,7 @@ mod tests {
         "2016 Disk(Deed { left: 222762 })",
         "645 Freeze(Bridge)",
         "2016 Freeze(Assets(197))",
+        "645 Cluster(LeaveAlone(0))",
+        "2016 Cluster(Kill(0))",
     ];
 }

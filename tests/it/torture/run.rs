@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use xtask::broker::{Node, Options};
+use xtask::broker::Node;
 
 use super::checker;
+use super::cluster::Brokers;
 use super::disk::Disk;
 use super::evidence::{Doubts, Evidence, history};
 use super::plan::{Deed, Plan, Schedule, Step};
@@ -76,7 +77,7 @@ pub(super) struct Run {
     pub(super) gates: Gates,
     pub(super) disk: Option<Disk>,
     pub(super) site: Site,
-    pub(super) node: Node,
+    pub(super) brokers: Brokers,
     pub(super) doubts: Doubts,
     /// Message ids of asset locations that a fault destroyed.
     pub(super) destroyed: Vec<String>,
@@ -95,23 +96,29 @@ pub(super) struct Gates {
     pub(super) bridge: Gate,
     pub(super) billing: Gate,
     pub(super) assets: Gate,
+    /// The rig's own.
+    _rig: Gate,
 }
 
 impl Run {
     fn begin(plan: Plan) -> Self {
-        let mut node = Node::start_with(Options::new()).unwrap();
-        let url = node.amqp_url();
+        let mut brokers = Brokers::start(plan.schedule);
+        let urls = brokers.urls();
         let pass = || {
-            let (gate, gated) = Gate::before(&url);
+            let (gate, gated) = Gate::before_any(&urls);
             gate.open();
             // A gate costs time, so that only those schedules have one that need it.
-            let is_direct = !matches!(plan.schedule, Schedule::Network | Schedule::Broker);
-            (gate, if is_direct { url.clone() } else { gated })
+            let is_gated =
+                matches!(plan.schedule, Schedule::Network | Schedule::Broker | Schedule::Cluster);
+            (gate, if is_gated { gated } else { urls[0].clone() })
         };
         let [(bridge, bridge_url), (billing, billing_url), (assets, assets_url)] =
             [pass(), pass(), pass()];
-        let gates = Gates { bridge, billing, assets };
-        let mut site = settle_queues(Site::at(&url), &mut node).with("amqp.url", &bridge_url);
+        let (rig, rig_url) = pass();
+        let gates = Gates { bridge, billing, assets, _rig: rig };
+        // The rig itself looks past the network that it disturbs, but not past a dead node.
+        let own_url = if urls.len() > 1 { &rig_url } else { &urls[0] };
+        let mut site = settle_queues(Site::at(own_url), &mut brokers).with("amqp.url", &bridge_url);
         if plan.schedule == Schedule::Freeze {
             // What a frozen bridge was given must fit the network's buffers: a broker that cannot
             // get rid of it takes half a minute to give it up.
@@ -140,7 +147,7 @@ impl Run {
             gates,
             disk,
             site,
-            node,
+            brokers,
             doubts: Doubts {
                 window: WINDOW * WINDOWS_AT_A_TIME,
                 prefetch: PREFETCH,
@@ -212,8 +219,18 @@ impl Run {
                 return if self.fill_disk(disk) { deed.kind() } else { LEFT_OUT };
             }
             Deed::Freeze(deed) => self.freeze(deed),
+            Deed::Cluster(deed) => self.disturb_cluster(deed),
         }
         deed.kind()
+    }
+
+    /// The broker, or the first of its nodes.
+    pub(super) fn node(&mut self) -> &mut Node {
+        self.brokers.first()
+    }
+
+    pub(super) fn ctl(&self, args: &[&str]) -> String {
+        self.brokers.ctl(args).unwrap()
     }
 
     pub(super) fn bridge(&self) -> &Bridge {
@@ -260,7 +277,7 @@ impl Run {
             restarts: std::mem::take(&mut self.restarts),
             resumes: std::mem::take(&mut self.resumes),
             memory_peak_kib: self.memory_peak_kib,
-            broker: self.node.version().to_owned(),
+            broker: self.brokers.version().to_owned(),
         };
         (course, evidence)
     }
@@ -273,7 +290,7 @@ impl Drop for Run {
             let queues =
                 ["list_queues", "name", "messages", "messages_ready", "consumers", "state"];
             for listed in [&queues[..], &["list_consumers"]] {
-                tell(&self.node.ctl(listed).unwrap_or_else(|error| error.to_string()));
+                tell(&self.brokers.ctl(listed).unwrap_or_else(|error| error.to_string()));
             }
         }
     }
@@ -281,7 +298,7 @@ impl Drop for Run {
 
 /// A site with queues that survive a kill of the broker: it has settled down once since they were
 /// declared.
-fn settle_queues(site: Site, node: &mut Node) -> Site {
+fn settle_queues(site: Site, brokers: &mut Brokers) -> Site {
     let mut site = site
         .with("answer.timeout", ANSWER_TIMEOUT)
         .with("amqp.window", &WINDOW.to_string())
@@ -291,7 +308,7 @@ fn settle_queues(site: Site, node: &mut Node) -> Site {
         .with("retry.tries_max", "1000")
         .with("telemetry.log", "warn,tieline::runtime=info,tieline::bridge=info");
     site.cli(&["queues", "declare", "--yes", "--reason", "new"]).ended(0);
-    node.restart().unwrap();
+    brokers.settle();
     site.reconnect();
     site
 }

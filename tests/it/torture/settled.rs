@@ -49,7 +49,7 @@ impl Run {
         let items = ["name", "prefetch_count", "messages_unacknowledged"];
         let listed = ["list_channels", "--quiet", "--no-table-headers"];
         let listed: Vec<_> = listed.into_iter().chain(items).collect();
-        let listed = self.node.ctl(&listed).unwrap();
+        let listed = self.ctl(&listed);
         let is_unsettled = |line: &&str| !line.is_empty() && !line.ends_with("\t0");
         let unsettled: Vec<_> = listed.lines().filter(is_unsettled).collect();
         if unsettled.is_empty() { Ok(()) } else { Err(format!("unsettled: {unsettled:?}")) }

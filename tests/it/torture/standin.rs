@@ -28,6 +28,7 @@ pub(super) fn billing(plan: &Plan) -> String {
         Schedule::Network => 4,
         Schedule::Freeze => 5,
         Schedule::Broker => 9,
+        Schedule::Cluster => 12,
     };
     let pace = match requests.checked_div(faults * seconds) {
         Some(rate) => format!("--rate {}", rate.clamp(20, 1_500)),

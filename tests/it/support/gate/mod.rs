@@ -78,21 +78,36 @@ struct Air {
 
 struct Shared {
     air: watch::Sender<Air>,
+    /// Where connections lead: to the first that takes them.
+    brokers: Mutex<Vec<String>>,
     strike: Mutex<Option<Strike>>,
 }
 
 impl Gate {
     /// A shut gate before the broker of an AMQP URL, and the URL that leads through it.
     pub(crate) fn before(url: &str) -> (Self, String) {
-        let (login, rest) = url.rsplit_once('@').unwrap();
-        let (broker, vhost) = rest.split_once('/').unwrap();
-        let broker = broker.to_owned();
+        Self::before_any(&[url.to_owned()])
+    }
+
+    /// A shut gate before several brokers, and the URL that leads through it to the first of them
+    /// that takes connections: login and virtual host are those of the first.
+    pub(crate) fn before_any(urls: &[String]) -> (Self, String) {
+        let (login, first) = urls[0].rsplit_once('@').unwrap();
+        let (_, vhost) = first.split_once('/').unwrap();
+        let brokers = urls.iter().map(|url| {
+            let (_, rest) = url.rsplit_once('@').unwrap();
+            rest.split_once('/').unwrap().0.to_owned()
+        });
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let air = Air { weather: Weather::Shut, era: 0, end: End::Cut };
-        let shared = Arc::new(Shared { air: watch::Sender::new(air), strike: Mutex::default() });
+        let shared = Arc::new(Shared {
+            air: watch::Sender::new(air),
+            brokers: Mutex::new(brokers.collect()),
+            strike: Mutex::default(),
+        });
         let keeper = Arc::clone(&shared);
-        thread::spawn(move || keep(listener, &broker, &keeper));
+        thread::spawn(move || keep(listener, &keeper));
         (Self { address, shared }, format!("{login}@{address}/{vhost}"))
     }
 
@@ -143,6 +158,10 @@ impl Shared {
         self.strike.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn brokers(&self) -> MutexGuard<'_, Vec<String>> {
+        self.brokers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How much of a chunk passes, and whether the connection ends there.
     fn judge(&self, way: Way, chunk: &[u8], frames: &mut Frames) -> (usize, Option<End>) {
         let mut strike = self.strike();
@@ -181,7 +200,7 @@ fn pick(places: &[usize], skip: &mut u32) -> Option<usize> {
 }
 
 /// Takes connections for as long as this process lives.
-fn keep(listener: std::net::TcpListener, broker: &str, shared: &Arc<Shared>) {
+fn keep(listener: std::net::TcpListener, shared: &Arc<Shared>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         listener.set_nonblocking(true).unwrap();
@@ -190,7 +209,7 @@ fn keep(listener: std::net::TcpListener, broker: &str, shared: &Arc<Shared>) {
         loop {
             tokio::select! {
                 Ok((client, _)) = listener.accept() => {
-                    drop(connections.spawn(relay(Arc::clone(shared), client, broker.to_owned())));
+                    drop(connections.spawn(relay(Arc::clone(shared), client)));
                 }
                 Some(_) = connections.join_next() => {}
             }
@@ -198,12 +217,12 @@ fn keep(listener: std::net::TcpListener, broker: &str, shared: &Arc<Shared>) {
     });
 }
 
-async fn relay(shared: Arc<Shared>, mut client: TcpStream, broker: String) {
+async fn relay(shared: Arc<Shared>, mut client: TcpStream) {
     let Air { weather, era, .. } = *shared.air.borrow();
     if weather == Weather::Shut {
         return;
     }
-    let Ok(mut server) = TcpStream::connect(broker).await else { return };
+    let Some(mut server) = dial(&shared).await else { return };
     drop(client.set_nodelay(true));
     drop(server.set_nodelay(true));
     let ended = {
@@ -218,6 +237,23 @@ async fn relay(shared: Arc<Shared>, mut client: TcpStream, broker: String) {
         drop(client.set_zero_linger());
         drop(server.set_zero_linger());
     }
+}
+
+/// Connects to the first broker that takes connections. One that refuses goes to the end, as with a
+/// balancer of connections that has found it dead.
+async fn dial(shared: &Shared) -> Option<TcpStream> {
+    let count = shared.brokers().len();
+    for _ in 0..count {
+        let broker = shared.brokers()[0].clone();
+        if let Ok(server) = TcpStream::connect(&broker).await {
+            return Some(server);
+        }
+        let mut brokers = shared.brokers();
+        if brokers[0] == broker {
+            brokers.rotate_left(1);
+        }
+    }
+    None
 }
 
 /// Passes on what comes one way, as the network is, until that end closes it or the connection ends.
