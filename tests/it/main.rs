@@ -8,6 +8,7 @@ mod architecture;
 mod cmd;
 mod docs;
 mod golden;
+mod inputs;
 mod journeys;
 mod lifecycle;
 mod simulation;

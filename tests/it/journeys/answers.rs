@@ -94,30 +94,6 @@ fn an_answer_to_what_was_never_sent_is_nobodys() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_read_is_parked() {
-    let Some(site) = Site::open() else { return };
-    let _bridge = site.start();
-    site.send(&request("S1", "P1"));
-    let location = site.location_of("S1");
-    let good = String::from_utf8(positive("S1", "K1")).unwrap();
-    let bad = [
-        good[..good.len() / 2].to_owned(),
-        good.replace("SYNCED", "MAYBE"),
-        good.replace("syncResponse", "otherResponse"),
-        good.replacen("<syncR", "<!DOCTYPE a><syncR", 1),
-        String::new(),
-    ];
-    for answer in bad {
-        site.answer(&location, answer.as_bytes());
-        let id = site.error_id("TL4001");
-        site.cli(&["errors", "discard", &id, "--reason", "seen"]).ended(0);
-    }
-    site.request_is("S1", "published");
-    site.answer(&location, good.as_bytes());
-    site.positive_reply_to("S1");
-}
-
-#[test]
 fn an_answer_of_another_user_is_not_believed() {
     let Some(site) = Site::open() else { return };
     let site = site.with("answer.user", "guest");

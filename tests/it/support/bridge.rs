@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::command::{Settings, assert_says};
 use super::until;
@@ -91,6 +91,17 @@ impl Bridge {
         let status = std::fs::read_to_string(path).ok()?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         peak.split_whitespace().next()?.parse().ok()
+    }
+
+    /// How much processor time it has used; nothing where the system does not tell.
+    pub(crate) fn processor_time(&self) -> Option<Duration> {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).ok()?;
+        // The name in brackets may hold spaces; behind it user and system time are the 12th and
+        // 13th field, in hundredths of a second (proc(5); USER_HZ is 100 wherever Linux runs this).
+        let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
+        let mut ticks = || fields.next()?.parse::<u64>().ok();
+        Some(Duration::from_millis(10 * (ticks()? + ticks()?)))
     }
 
     /// SIGTERM, and waits for its end.
