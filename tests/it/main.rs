@@ -7,6 +7,7 @@ mod amqp;
 mod architecture;
 mod cmd;
 mod docs;
+mod fuzz;
 mod golden;
 mod inputs;
 mod journeys;

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod ci;
 mod demo;
+mod fuzz;
 mod node;
 mod rabbitmq4;
 mod run;
@@ -29,6 +30,8 @@ usage: cargo xtask COMMAND [ARGS]
   bench [SCENARIO…] [ARGS]         measures the bridge on a broker of its own; --help tells more
   torture [--schedule NAME]… [ARGS]
                                    kills, cuts, fills and freezes; --help tells more
+  fuzz TARGET [--minutes M] [--seed N]
+                                   bad inputs by the million; --help tells the targets
   node [--management] [--shovel] [-- PROGRAM ARGS]
                                    runs a private RabbitMQ until its input or the program ends
   rabbitmq4 DIR [ARGS]             makes a RabbitMQ 4 in a directory, by debootstrap; --help tells more
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         "ci" => ci::command(&args),
         "bench" => bench::command(&args),
         "torture" => torture::command(&args),
+        "fuzz" => fuzz::command(&args),
         "node" => node::command(args),
         "rabbitmq4" => rabbitmq4::command(&args),
         "setup" => setup::command(args),

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::measure::{Cost, GOOD_MAX, Used, tell};
 use super::table::Place::{At, Before, End, Nowhere, Nth, Start};
 use super::table::{Make, Place, and, bytes, cut, insert, made, put};
+use super::xml::SMALL;
 use crate::support::{
     Bridge, Message, Refusal, Site, negative, positive, properties, queue, request, until,
 };
@@ -83,6 +84,13 @@ fn rows() -> Vec<Row> {
     rows.extend(unclear());
     rows.extend(about());
     rows
+}
+
+/// The small answers of all rows: others begin with them.
+pub(crate) fn small_answers() -> Vec<Vec<u8>> {
+    let answers = rows().into_iter().map(|row| (row.make)(&good(1)));
+    let refused = std::iter::once(negative("B1", REFUSAL));
+    answers.filter(|answer| answer.len() <= SMALL).chain(refused).collect()
 }
 
 /// Sends a request, the row as its answer, and then a good request with a good answer.

@@ -27,7 +27,7 @@ fn every_odd_envelope_has_its_end_and_the_next_message_goes_through() {
     rows.extend(content_encodings());
     rows.extend(headers());
     rows.extend(others());
-    hold(&site, &bridge, rows);
+    hold(&site, &bridge, &rows);
     let copies = site.client.depth("test.elsewhere");
     assert_eq!(copies, Some(1), "the broker's own copy, and no reply");
     site.client.delete("test.elsewhere");

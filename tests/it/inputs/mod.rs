@@ -11,3 +11,6 @@ mod requests;
 mod sizes;
 mod table;
 mod xml;
+
+pub(crate) use answers::small_answers;
+pub(crate) use xml::small_bodies;

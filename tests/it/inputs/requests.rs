@@ -20,7 +20,7 @@ struct Seen {
 
 /// Sends every row and then a good message, and fails with all that is wrong.
 #[track_caller]
-pub(super) fn hold(site: &Site, bridge: &Bridge, rows: Vec<Row>) {
+pub(super) fn hold(site: &Site, bridge: &Bridge, rows: &[Row]) {
     site.tap_errors();
     let mut most = Cost::default();
     let mut seen = Vec::new();

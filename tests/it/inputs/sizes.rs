@@ -15,7 +15,7 @@ fn whatever_exceeds_a_limit_is_parked_at_little_cost() {
     let mut rows = deep();
     rows.extend(wide());
     rows.extend(long());
-    hold(&site, &bridge, rows);
+    hold(&site, &bridge, &rows);
     kept_as_it_came(&site);
 }
 

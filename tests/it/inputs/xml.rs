@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use super::requests::hold;
 use super::table::Place::{At, Before, End, Field, Start};
 use super::table::{Row, accepted, and, bytes, cut, insert, made, put, says, told, untold};
-use crate::support::Site;
+use crate::support::{Site, request};
 
 /// The root's opening, to put things in front of.
 const ROOT: &str = "<spSyncRequest";
@@ -13,6 +13,8 @@ const ROOT: &str = "<spSyncRequest";
 const IDLE: &str = "<bo>";
 /// What the good message says about the service point.
 const SAID: &str = "Residential electric, rear wall";
+/// How many bytes a small body has at most.
+pub(super) const SMALL: usize = 16 * 1024;
 
 #[test]
 fn every_bad_body_has_its_end_and_the_next_message_goes_through() {
@@ -24,7 +26,7 @@ fn every_bad_body_has_its_end_and_the_next_message_goes_through() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let http = format!("http://{}/x", listener.local_addr().unwrap());
     let rows = rows(&format!("file://{}", secret.display()), &http);
-    hold(&site, &bridge, rows);
+    hold(&site, &bridge, &rows);
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err(), "nobody follows an address in a message");
     let told = site.cli(&["errors", "list", "--limit", "5000", "--json"]).ended(0);
@@ -44,6 +46,14 @@ fn rows(file: &str, http: &str) -> Vec<Row> {
     rows.extend(values());
     rows.extend(foreign());
     rows
+}
+
+/// The bodies of every row, as they are made of a good message: others begin with them.
+pub(crate) fn small_bodies() -> Vec<Vec<u8>> {
+    let good = request("S1", "P1").text();
+    let bodies = rows("file:///etc/hostname", "http://127.0.0.1:9/x");
+    let bodies = bodies.iter().map(|row| row.bytes(&good));
+    bodies.filter(|body| body.len() <= SMALL).collect()
 }
 
 fn document_types(file: &str, http: &str) -> Vec<Row> {

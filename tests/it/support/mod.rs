@@ -28,3 +28,4 @@ pub(crate) use reader::Reader;
 pub(crate) use request::{Encoding, Request, request};
 pub(crate) use site::{Site, queue};
 pub(crate) use wait::{fail, hold, until, until_within};
+pub(crate) use xml::Element;

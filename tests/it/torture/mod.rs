@@ -19,7 +19,7 @@ mod network;
 mod plan;
 mod planted;
 mod progress;
-mod random;
+pub(crate) mod random;
 mod reading;
 mod report;
 mod run;

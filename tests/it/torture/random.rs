@@ -2,10 +2,10 @@
 
 /// Numbers that look random (`SplitMix64`).
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn of(seed: u32) -> Self {
+    pub(crate) fn of(seed: u32) -> Self {
         Self(u64::from(seed))
     }
 
@@ -18,23 +18,23 @@ impl Random {
 
     /// A number from 0 to just below 1.
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
-    pub(super) fn fraction(&mut self) -> f64 {
+    pub(crate) fn fraction(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// A number from one to another, both included.
-    pub(super) fn between(&mut self, least: u32, most: u32) -> u32 {
+    pub(crate) fn between(&mut self, least: u32, most: u32) -> u32 {
         let span = u64::from(most - least) + 1;
         least + u32::try_from(self.next() % span).unwrap()
     }
 
     /// One of several.
-    pub(super) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.between(0, u32::try_from(of.len() - 1).unwrap()) as usize]
     }
 
     /// The order of cards that were shuffled.
-    pub(super) fn shuffle<T>(&mut self, cards: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, cards: &mut [T]) {
         for last in (1..cards.len()).rev() {
             let other = self.between(0, u32::try_from(last).unwrap()) as usize;
             cards.swap(last, other);
