@@ -260,6 +260,9 @@ impl Headers {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::{collection, option};
+
     use super::*;
     use crate::domain::{ErrorId, FailureCode, Leg, RequestId, SyncRequestId};
 
@@ -369,5 +372,71 @@ mod tests {
     fn a_number_that_json_cannot_hold_is_kept_as_text() {
         let value = header_value(&AMQPValue::Double(f64::NAN), 0);
         assert_eq!(value, HeaderValue::Text("NaN".into()));
+    }
+
+    #[test]
+    fn what_is_nested_as_deep_as_it_is_kept_can_be_read_again() {
+        let nests: [fn(AMQPValue) -> AMQPValue; 2] = [
+            |inner| AMQPValue::FieldArray(vec![inner].into()),
+            |inner| {
+                let mut table = FieldTable::default();
+                table.insert("in".into(), inner);
+                AMQPValue::FieldTable(table)
+            },
+        ];
+        for nest in nests {
+            let deep = (0..100).fold(AMQPValue::Void, |inner, _| nest(inner));
+            let headers = vec![("deep".to_owned(), header_value(&deep, 0))];
+            let kept = Properties { headers, ..Properties::default() };
+            let written = serde_json::to_string(&kept).unwrap();
+            assert_eq!(serde_json::from_str::<Properties>(&written).unwrap(), kept);
+        }
+    }
+
+    /// Any header value that comes back as it was: not bytes that are text, which come back as such.
+    fn any_value() -> impl Strategy<Value = HeaderValue> {
+        let leaf = prop_oneof![
+            Just(HeaderValue::Void),
+            any::<bool>().prop_map(HeaderValue::Bool),
+            any::<i64>().prop_map(HeaderValue::Integer),
+            proptest::num::f64::NORMAL.prop_map(HeaderValue::Float),
+            any::<(u8, u32)>().prop_map(|(scale, value)| HeaderValue::Decimal(scale, value)),
+            any::<u64>().prop_map(HeaderValue::Timestamp),
+            any::<String>().prop_map(HeaderValue::Text),
+            any::<Vec<u8>>().prop_map(|rest| HeaderValue::Bytes([&[0xFF], &rest[..]].concat())),
+        ];
+        leaf.prop_recursive(5, 40, 5, |inner| {
+            prop_oneof![
+                collection::vec(inner.clone(), 0..5).prop_map(HeaderValue::List),
+                any_table(inner).prop_map(HeaderValue::Table),
+            ]
+        })
+    }
+
+    /// Any table: its names are sorted, as the wire's are, and none is the broker's own.
+    fn any_table(
+        value: impl Strategy<Value = HeaderValue>,
+    ) -> impl Strategy<Value = Vec<(String, HeaderValue)>> {
+        let table = collection::btree_map("[^x]{1,60}", value, 0..5);
+        table.prop_map(|table| table.into_iter().collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_is_kept_survives_the_store_and_the_wire(
+            headers in any_table(any_value()),
+            texts in collection::vec(option::of("\\PC{0,60}"), 4),
+            numbers in any::<(Option<u8>, Option<u8>, Option<u64>)>(),
+        ) {
+            let [content_type, correlation_id, message_id, kind] = texts.try_into().unwrap();
+            let (delivery_mode, priority, timestamp) = numbers;
+            let texts = Properties { content_type, correlation_id, message_id, kind, ..Properties::default() };
+            let kept = Properties { headers, delivery_mode, priority, timestamp, ..texts };
+            let written = serde_json::to_string(&kept).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Properties>(&written).unwrap(), &kept);
+            prop_assert_eq!(properties(&basic_properties(&kept)), kept);
+        }
     }
 }
