@@ -10,9 +10,9 @@ use jiff::Timestamp;
 
 use super::message::{Arrival, Outgoing};
 use crate::domain::{
-    About, Answer, AnswerId, Command, ErrorId, ErrorStatus, Failure, FailureGroup, Ignored,
-    MessageId, Refused, Reply, RequestId, RetryPolicy, Revision, ServicePointId, SyncRequestId,
-    Translation,
+    About, Answer, AnswerId, Command, ErrorId, ErrorStatus, Failure, FailureGroup, Fence, Ignored,
+    Mark, MessageId, Refused, Reply, RequestId, RetryPolicy, Revision, ServicePointId,
+    SyncRequestId, Translation,
 };
 
 /// The kinds of outgoing messages; each has its own loop, so that one side's outage does not delay
@@ -280,6 +280,13 @@ pub trait Store: Send + Sync {
         since: Timestamp,
         limit: u32,
     ) -> Result<Vec<ErrorId>, StoreError>;
+
+    /// Who the store is, and how far what is durable in it goes.
+    async fn mark(&self) -> Result<Mark, StoreError>;
+    /// When something was journalled last.
+    async fn written_until(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// Raises the epoch above that of a fence that is ahead, or of another store: this store counts.
+    async fn accept(&self, operator: &Operator, fence: &Fence) -> Result<Mark, StoreError>;
 
     /// Reads. They never wait for a writer.
     async fn request(&self, id: RequestId) -> Result<Option<RequestView>, StoreError>;

@@ -5,13 +5,14 @@
 //! tested in microseconds and read without knowing the broker or the store.
 //!
 //! Read in this order: [`ids`], [`request`], [`lifecycle`], [`place`], [`answer`], [`reply`],
-//! [`failure`], [`error_record`], [`journal`].
+//! [`failure`], [`error_record`], [`journal`], [`fence`].
 #![deny(clippy::wildcard_enum_match_arm)]
 #![warn(missing_docs)]
 
 pub mod answer;
 pub mod error_record;
 pub mod failure;
+pub mod fence;
 pub mod ids;
 pub mod journal;
 pub mod lifecycle;
@@ -22,6 +23,7 @@ pub mod request;
 pub use answer::{Answer, AnswerException, AnswerReference, ExternalKey, Verdict};
 pub use error_record::{About, ErrorStatus, FailureGroup};
 pub use failure::{Defect, Failure, FailureClass, FailureCode, Leg, Mender, Stage};
+pub use fence::{Fence, Mark, Standing, StoreId};
 pub use ids::{AnswerId, Digest, ErrorId, MessageId, RequestId, ServicePointId, SyncRequestId};
 pub use journal::Entry;
 pub use lifecycle::{

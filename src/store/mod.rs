@@ -8,13 +8,14 @@
 //! Read in this order: `migrations/sqlite` (the tables), `sqlite.rs` (the store as others see it),
 //! `writer.rs` (group commit), `work.rs` and `moves.rs` (a transaction), `leases.rs` (what is out),
 //! `payload.rs` (how bytes are kept), `fresh.rs` (what need not be read back), then one file per port method: `intake.rs`, `outbox.rs`,
-//! `answers.rs`, `desk.rs`, `orders.rs`, `views.rs`.
+//! `answers.rs`, `desk.rs`, `orders.rs`, `identity.rs`, `views.rs`.
 
 mod answers;
 mod desk;
 mod error_views;
 mod errors;
 mod fresh;
+mod identity;
 mod intake;
 mod leases;
 mod moves;

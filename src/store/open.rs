@@ -18,6 +18,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/sqlite/0002_leases_in_memory.sql"),
     include_str!("migrations/sqlite/0003_packed_payloads.sql"),
     include_str!("migrations/sqlite/0004_bundles.sql"),
+    include_str!("migrations/sqlite/0005_identity.sql"),
 ];
 
 /// Marks a file as a store of tieline (`PRAGMA application_id`): `tiel`.

@@ -13,14 +13,14 @@ use super::readers::Readers;
 use super::rows::Result;
 use super::work::Context;
 use super::writer::Writer;
-use super::{error_views, outages, views};
+use super::{error_views, identity, outages, views};
 use crate::bridge::Arrival;
 use crate::bridge::ports::{
     Clock, Counts, ErrorQuery, ErrorView, GroupView, Handover, JournalLine, Lane, Leased,
     NewAnswer, NewRequest, Operator, Order, Ordered, Outage, Recorded, ReplyWriter,
     RequestMessages, RequestQuery, RequestView, Rules, Settled, Store, Swept, TakenIn, TookIn,
 };
-use crate::domain::{ErrorId, Failure, RequestId};
+use crate::domain::{ErrorId, Failure, Fence, Mark, RequestId};
 
 /// The message store in an SQLite file.
 pub struct Sqlite {
@@ -133,6 +133,19 @@ impl Store for Sqlite {
                 error_views::parked_by_outage(&reader.connection, lane, since, limit)
             })
             .await
+    }
+
+    async fn mark(&self) -> Result<Mark> {
+        self.readers.call(|reader| identity::mark(&reader.connection)).await
+    }
+
+    async fn written_until(&self) -> Result<Option<Timestamp>> {
+        self.readers.call(|reader| identity::written_until(&reader.connection)).await
+    }
+
+    async fn accept(&self, operator: &Operator, fence: &Fence) -> Result<Mark> {
+        let (operator, fence) = (operator.clone(), fence.clone());
+        self.writer.call(move |work| work.accept(&operator, &fence)).await
     }
 
     async fn request(&self, id: RequestId) -> Result<Option<RequestView>> {

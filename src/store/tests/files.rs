@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::world::{
     PlainReplies, StoppedClock, World, answer_naming, away, check_invariants, order, request,
     rules, untranslatable,
 };
-use crate::bridge::ports::{Clock, Handover, Lane, Outage, Recorded, Settled, Store as _};
-use crate::domain::{Command, ErrorId, Verdict};
+use crate::bridge::ports::{
+    Clock, Handover, Lane, Operator, Outage, Recorded, Settled, Store as _,
+};
+use crate::domain::{Command, ErrorId, Mark, Standing, Verdict};
 use crate::store::open::{MIGRATIONS, migrate_with};
 use crate::store::{Role, Settings, Sqlite, migrate};
 
@@ -226,6 +229,28 @@ fn a_migration_that_fails_leaves_the_store_as_it_was() {
     assert!(connection.prepare("SELECT * FROM extra").is_err());
 }
 
+#[tokio::test]
+async fn a_store_knows_who_it_is_and_how_far_and_what_it_accepted() {
+    let mut world = World::new();
+    let blank = world.store().mark().await.unwrap();
+    assert!(blank.is_blank() && blank.epoch == 1 && blank.accepted.is_none());
+    assert_ne!(blank.store, World::new().store().mark().await.unwrap().store);
+    world.record(request("1001", "SP-1", 1)).await;
+    let mark = world.store().mark().await.unwrap();
+    assert!(mark.line > blank.line && mark.place > blank.place && mark.store == blank.store);
+    let ahead = Mark { line: 99, ..mark.clone() }.fence("another run", Timestamp::UNIX_EPOCH);
+    assert_eq!(mark.against(Some(&ahead)), Standing::Behind);
+
+    let operator = Operator { name: "kim".to_owned(), reason: "the disk died".to_owned() };
+    world.store().accept(&operator, &ahead).await.unwrap();
+    world.restart();
+    let accepted = world.store().mark().await.unwrap();
+    assert_eq!((accepted.epoch, accepted.accepted), (2, Some(ahead.store)));
+    assert_eq!(accepted.line, mark.line + 1, "it is journalled");
+    assert_eq!(accepted.against(Some(&ahead)), Standing::Well);
+    world.check();
+}
+
 #[test]
 fn an_operator_makes_no_store_and_a_foreign_file_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -281,6 +306,8 @@ async fn what_schema_3_held_is_read_as_before() {
     assert_eq!(messages.received.properties.message_id.as_deref(), Some("m"));
     assert_eq!(messages.location.as_deref(), Some(&b"<out/>"[..]));
     assert_eq!(messages.replies[0].payload, b"<reply/>");
+    let mark = store.mark().await.unwrap();
+    assert_eq!(mark.store.as_uuid(), id.as_uuid(), "each copy of it becomes the same store");
     let newer = request("1002", "SP-1", 2);
     store.record(vec![newer.clone()]).await.unwrap();
     assert_eq!(store.timeline(newer.id).await.unwrap().len(), 2);
