@@ -31,6 +31,9 @@ const REST_WAIT_MAX: Duration = Duration::from_secs(15);
 /// How often the queues are emptied before it is given up.
 const CLEAR_TRIES_MAX: usize = 5;
 
+/// tieline's own queue.
+const FENCE: &str = "tieline.fence";
+
 /// The names of the queues, as the built-in topology has them.
 pub(crate) mod queue {
     pub(crate) const REQUEST: &str = "ccb.sp.request";
@@ -149,6 +152,8 @@ impl Site {
             for name in queue::ALL {
                 wire.purge(name).await?;
             }
+            // Each run has a store of its own, or an older copy of one.
+            wire.purge(FENCE).await?;
             self.broker_rests().await?;
             let mut left = 0;
             for name in queue::ALL {

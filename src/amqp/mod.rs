@@ -3,8 +3,9 @@
 //! Knows the bridge's ports and messages; knows nothing of the store, the rules or the
 //! translation. Read in this order: [`connection`] (one connection, with our own supervision),
 //! [`headers`] (properties in and out), [`consumer`] (deliveries to the bridge, then settled),
-//! `careful` (what lapin cannot read), [`publisher`] (windows of publishes, confirmed as a whole), [`topology`] (the queues). Beside
-//! the way lie [`facts`] and [`greeting`], for those who ask how a broker is.
+//! `careful` (what lapin cannot read), [`publisher`] (windows of publishes, confirmed as a whole),
+//! [`topology`] (the queues), [`fence`] (what the broker remembers of the store). Beside the way lie
+//! [`facts`] and [`greeting`], for those who ask how a broker is.
 //!
 //! lapin's own recovery stays off everywhere: it can leave a consumer silent for ever, and a
 //! delivery tag of one connection can name another message on the next. Every connection here is
@@ -15,6 +16,7 @@ mod careful;
 pub mod connection;
 pub mod consumer;
 pub mod facts;
+pub mod fence;
 pub mod greeting;
 pub mod headers;
 mod problem;
@@ -25,6 +27,7 @@ mod window;
 
 pub use connection::{Endpoint, EndpointError};
 pub use consumer::Consumer;
+pub use fence::FenceQueue;
 pub use problem::{BrokerError, ConnectError};
 pub use publisher::{Publisher, RawMessage};
 pub use topology::{Role, Topology, TopologyError};

@@ -4,6 +4,7 @@
 //! and settlements of a consumer on the same connection would wait with them
 //! (<https://www.rabbitmq.com/docs/connection-blocked>).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use super::problem::sentence;
 use super::session::{Closed, Session, Target};
 use super::topology::{Role, Topology, queue_exists};
 use super::window::{self, Fate, Post};
+use crate::bridge::gate::Gate;
 use crate::bridge::ports::{Leased, Publisher as Port};
 use crate::bridge::{Lane, Properties};
 use crate::domain::{Failure, FailureCode};
@@ -56,8 +58,16 @@ pub struct Publisher {
     lane: Lane,
     settings: Settings,
     purpose: String,
+    gate: Option<Guard>,
     /// Two, so that two windows can be out at a time; the second is for when the first is taken.
     sessions: [Mutex<Session>; 2],
+}
+
+/// The gate that a publisher has before it.
+struct Guard {
+    gate: Arc<Gate>,
+    /// Whether the fence is on this broker: then a lost connection is a reason for doubt.
+    is_here: bool,
 }
 
 /// The frames of a publisher. What it sends in headers fits several times; a body is cut anyway.
@@ -75,7 +85,15 @@ impl Publisher {
         let purpose = format!("publisher of the {} lane", lane.as_str());
         let endpoint = endpoint.with_frames_of(FRAME_BYTES_MAX);
         let sessions = [(); 2].map(|()| Mutex::new(Session::new()));
-        Self { endpoint, topology, lane, settings, purpose, sessions }
+        Self { endpoint, topology, lane, settings, purpose, gate: None, sessions }
+    }
+
+    /// Publishes only what the gate lets pass. `is_here`: the fence is on this broker, so that a
+    /// connection that was lost is a reason for doubt.
+    #[must_use]
+    pub fn behind(mut self, gate: Arc<Gate>, is_here: bool) -> Self {
+        self.gate = Some(Guard { gate, is_here });
+        self
     }
 
     /// Publishes messages in order, with the properties they have, and waits until every one is
@@ -155,6 +173,7 @@ impl Publisher {
         session: &mut MutexGuard<'_, Session>,
         window: &[Post<'_>],
     ) -> Result<Vec<Fate>, Closed> {
+        self.admit(session).await?;
         let open = session.ready(&self.target()).await?;
         let fates = window::publish(&open.channel, window, self.settings.confirm_timeout).await;
         if !fates.iter().all(Fate::is_settled) {
@@ -163,6 +182,20 @@ impl Publisher {
             session.renew(self.endpoint.connect_timeout()).await;
         }
         Ok(fates)
+    }
+
+    /// Waits until the gate lets pass what is to be published on the connection of the moment.
+    async fn admit(&self, session: &mut MutexGuard<'_, Session>) -> Result<(), Closed> {
+        let Some(Guard { gate, is_here }) = &self.gate else { return Ok(()) };
+        loop {
+            session.ready(&self.target()).await?;
+            if !*is_here || !session.is_doubtful() {
+                gate.pass().await;
+                return Ok(());
+            }
+            gate.look().await;
+            session.trust();
+        }
     }
 
     fn target(&self) -> Target<'_> {

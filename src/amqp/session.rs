@@ -38,6 +38,7 @@ pub(super) struct Session {
     open: Option<Open>,
     backoff: Backoff,
     not_before: Option<Instant>,
+    has_connected: bool,
 }
 
 /// An open connection with a channel in confirm mode.
@@ -46,6 +47,8 @@ pub(super) struct Open {
     pub(super) channel: Channel,
     since: Instant,
     is_tried: bool,
+    /// Whether another connection was lost before this one.
+    is_doubtful: bool,
 }
 
 /// Why nothing can be published now.
@@ -67,7 +70,7 @@ impl Open {
 
 impl Session {
     pub(super) fn new() -> Self {
-        Self { open: None, backoff: Backoff::new(), not_before: None }
+        Self { open: None, backoff: Backoff::new(), not_before: None, has_connected: false }
     }
 
     /// Makes sure that there is a connection on which the broker takes messages now. Waits out the
@@ -89,6 +92,19 @@ impl Session {
         match open.link.blocked() {
             Some(reason) => Err(Closed::Blocked(reason)),
             None => Ok(open),
+        }
+    }
+
+    /// Whether the connection of the moment took the place of one that was lost, and nobody has
+    /// looked into that yet.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.is_doubtful)
+    }
+
+    /// Somebody has looked into it.
+    pub(super) fn trust(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.is_doubtful = false;
         }
     }
 
@@ -134,7 +150,8 @@ impl Session {
         let away = |error| Closed::Away(sentence(&error));
         let channel = link.channel().await.map_err(away)?;
         channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(away)?;
-        Ok(Open { link, channel, since: Instant::now(), is_tried: false })
+        let is_doubtful = std::mem::replace(&mut self.has_connected, true);
+        Ok(Open { link, channel, since: Instant::now(), is_tried: false, is_doubtful })
     }
 }
 

@@ -31,6 +31,8 @@ struct Inner {
     store_error: Option<String>,
     lanes: [LaneHealth; 3],
     counts: Option<Counts>,
+    /// When the fence was written last, or why it could not be.
+    fence: Option<Result<Timestamp, String>>,
 }
 
 /// One line of the health report.
@@ -50,6 +52,11 @@ impl Health {
     /// The store did not.
     pub fn store_failed(&self, error: &StoreError) {
         self.lock().store_error = Some(error.to_string());
+    }
+
+    /// The fence was written, or could not be.
+    pub fn fence(&self, written: Result<Timestamp, String>) {
+        self.lock().fence = Some(written);
     }
 
     /// How a lane stands.
@@ -97,6 +104,14 @@ impl Health {
                 }
             };
             checks.push(Check { name: format!("lane {}", lane.as_str()), ok, detail });
+        }
+        if let Some(fence) = &inner.fence {
+            let detail = match fence {
+                Ok(at) => format!("written {at}"),
+                // The bridge works without it.
+                Err(why) => format!("warning: not kept: {why}"),
+            };
+            checks.push(Check { name: "fence".to_owned(), ok: true, detail });
         }
         checks
     }

@@ -4,11 +4,14 @@
 //! order of a message: [`message`] and [`ports`] for the words, then [`intake`] (a request comes
 //! in), [`dispatch`] (what waits goes out), [`answers`] (asset management answers), [`desk`] (what
 //! lands on an error queue), [`sweep`] (what is late), [`operator`] (a person looks and mends),
-//! [`health`] (how it all stands).
+//! [`fence`] and [`gate`] (whether this bridge and its store are the ones), [`health`] (how it all
+//! stands).
 
 pub mod answers;
 pub mod desk;
 pub mod dispatch;
+pub mod fence;
+pub mod gate;
 pub mod health;
 pub mod intake;
 pub mod message;

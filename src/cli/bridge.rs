@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::exit::{Exit, Failed};
 use crate::config::Settings;
+use crate::runtime::assemble::RunError;
 use crate::runtime::shutdown::{Signals, Stop};
 use crate::runtime::{Bridge, StartError, assemble, telemetry};
 
@@ -24,6 +25,12 @@ pub(super) async fn run(settings: Settings) -> Result<Exit, Failed> {
     };
     match ended {
         Ok(()) => Ok(Exit::Done),
+        Err(error @ RunError::Relieved(_)) => Err(Failed::new(
+            Exit::Fence,
+            error,
+            "leave it stopped, if the other one is to go on; what only this store knows billing sends \
+             again: docs/operations.md, \"Another bridge has taken over\"",
+        )),
         Err(error) => Err(Failed::new(
             Exit::Failed,
             error,

@@ -73,6 +73,8 @@ pub(super) async fn run(demo: Demo, mut settings: Settings) -> Result<Exit, Fail
         settings.amqp.url = Secret::new(url.clone());
     }
     let folder = fresh_store(&mut settings)?;
+    // Each demonstration begins with a store of its own, on queues that stay.
+    settings.store.fence = false;
     if settings.telemetry.log == crate::config::Telemetry::default().log {
         "error".clone_into(&mut settings.telemetry.log);
     }

@@ -8,6 +8,7 @@ use super::output;
 use crate::amqp::Endpoint;
 use crate::amqp::facts::{Alarms, BrokerFacts, facts};
 use crate::amqp::topology::Severity;
+use crate::bridge::fence::{self, FenceQueue as _};
 use crate::config::Settings;
 use crate::runtime::assemble;
 use crate::runtime::sides::{self, Sides};
@@ -37,6 +38,9 @@ pub(super) async fn run(doctor: Doctor, settings: &Settings) -> Result<Exit, Fai
     lines.extend(brokers(settings).await?);
     lines.extend(queues(settings).await);
     lines.push(store(settings).await);
+    if settings.store.fence {
+        lines.extend(fence(settings).await);
+    }
     if doctor.json {
         output::json(
             &lines
@@ -167,6 +171,32 @@ async fn store(settings: &Settings) -> Line {
             warn("store", detail)
         }
         Err(error) => bad("store", first_line(&error.to_string()), Exit::Store),
+    }
+}
+
+/// How the store stands to the fence. The fence is read first: a bridge may be at work.
+async fn fence(settings: &Settings) -> Option<Line> {
+    let queue = sides::fence_queue(settings).ok()?;
+    let fence = match queue.read(false).await {
+        Ok(Some(fence)) => fence,
+        Ok(None) => return Some(warn("fence", "there is none yet; the bridge makes it")),
+        Err(error) => return Some(warn("fence", first_line(&error.to_string()))),
+    };
+    let workshop = Workshop::open(settings, Role::Operator).ok()?;
+    let mark = workshop.store.mark().await.ok()?;
+    match fence::compare(workshop.store.as_ref(), &queue, &mark, Some(&fence)).await.ok()? {
+        None => Some(good(
+            "fence",
+            format!(
+                "line {} of {}, by {}; store at line {}",
+                fence.line, fence.at, fence.run, mark.line
+            ),
+        )),
+        // The bridge takes the fence over by itself, if nobody is at work.
+        Some(refusal) if mark.is_blank() && !refusal.is_attended => {
+            Some(warn("fence", refusal.to_string()))
+        }
+        Some(refusal) => Some(bad("fence", refusal.to_string(), Exit::Fence)),
     }
 }
 

@@ -22,6 +22,9 @@ pub(super) enum Exit {
     Broker = 11,
     /// The store is not there or refuses.
     Store = 12,
+    /// The fence: the store is older than what was published from it, or another bridge has taken
+    /// over.
+    Fence = 13,
 }
 
 impl From<Exit> for ExitCode {

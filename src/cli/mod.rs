@@ -61,7 +61,7 @@ enum Command {
     /// The error queue: list, groups, show, check, retry, discard, restore, export.
     #[command(subcommand)]
     Errors(errors::Errors),
-    /// The store: status, migrate.
+    /// The store: status, migrate, accept-older.
     #[command(subcommand)]
     Store(store::Store),
     /// The settings: check, show.
@@ -157,6 +157,7 @@ impl From<StartError> for Failed {
         let exit = match &error {
             StartError::Store(_) => Exit::Store,
             StartError::Broker(_) | StartError::Unsafe(_) => Exit::Broker,
+            StartError::Fence(_) => Exit::Fence,
             StartError::Mappings(_)
             | StartError::Topology(_)
             | StartError::Endpoint(_)
@@ -167,6 +168,10 @@ impl From<StartError> for Failed {
         match error {
             StartError::Store(error) => error.into(),
             StartError::Mappings(errors) => Self { exit, report: errors.into() },
+            StartError::Fence(refusal) => {
+                let message = format!("{refusal}. Nothing was consumed or published");
+                Self::new(exit, message, refusal.ways_out())
+            }
             other => Self { exit, report: miette::miette!("{other}") },
         }
     }

@@ -162,7 +162,7 @@ async fn declare(settings: &Settings, change: &Change, json: bool) -> Result<Exi
             continue;
         }
         let made = topology
-            .declare(endpoint, roles)
+            .declare(endpoint, &roles)
             .await
             .map_err(|error| Failed::new(Exit::Broker, error, views::BROKER_HELP))?;
         all.extend(made);

@@ -96,6 +96,8 @@ section! {
     Store {
         /// `sqlite:PATH`.
         url: String = "sqlite:tieline.db".to_owned(),
+        /// Whether the broker remembers how far the store was (the fence).
+        fence: bool = true,
     }
 }
 

@@ -11,6 +11,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::net::TcpListener;
 
 use super::clock::SystemClock;
+use super::fencing::Fencing;
 use super::shutdown::{Asked, Signals, Stop};
 use super::sides::{Sides, ready_queues, topology};
 use super::tasks::Tasks;
@@ -20,6 +21,7 @@ use crate::amqp::{self, Endpoint, Topology};
 use crate::bridge::answers::Answers;
 use crate::bridge::desk::QueueDesk;
 use crate::bridge::dispatch::{self, Dispatch, ParkAfter, Pokes, Release};
+use crate::bridge::fence::{Refusal, Relieved};
 use crate::bridge::health::Check;
 use crate::bridge::intake::Intake;
 use crate::bridge::operator::Operations;
@@ -56,6 +58,9 @@ pub enum StartError {
     /// Queues can lose a message.
     #[error("{0}")]
     Unsafe(String),
+    /// The store is older than what was published from it, or another one than the fence's.
+    #[error("{0}")]
+    Fence(Box<Refusal>),
     #[error("setting http.listen: {0}")]
     Http(String),
     #[error(transparent)]
@@ -69,6 +74,8 @@ pub enum StartError {
 pub enum RunError {
     #[error("task '{task}' ended by itself: {why}")]
     Ended { task: &'static str, why: String },
+    #[error(transparent)]
+    Relieved(Relieved),
 }
 
 /// What every command works with that looks into the store.
@@ -149,6 +156,7 @@ pub struct Bridge {
     metrics: Option<PrometheusHandle>,
     health: Arc<Health>,
     pokes: Pokes,
+    fence: Option<Fencing>,
 }
 
 impl Bridge {
@@ -169,6 +177,8 @@ impl Bridge {
         let workshop = Workshop::open(settings, Role::Bridge)?;
         let sides = Sides::of(settings)?;
         ready_queues(settings, &topology, &sides).await?;
+        let health = Arc::default();
+        let fence = Fencing::begin(&workshop, &topology, &sides, &health).await?;
         let (tracer, provider) = telemetry::tracer(&settings.telemetry)?;
         Ok(Self {
             settings: settings.clone(),
@@ -179,8 +189,9 @@ impl Bridge {
             provider,
             http: listener(&settings.http).await?,
             metrics,
-            health: Arc::default(),
+            health,
             pokes: Pokes::default(),
+            fence,
         })
     }
 
@@ -208,7 +219,10 @@ impl Bridge {
             "tieline runs"
         );
         self.serve(&mut tasks, &stop, consumers);
-        let ended = tasks.wait(&stop).await;
+        let ended = match self.fence.take() {
+            Some(fence) => fence.around(tasks, &stop).await,
+            None => tasks.wait(&stop).await,
+        };
         if let Some(provider) = self.provider.take() {
             // Blocks until the last spans have left, so not on a thread of the runtime.
             drop(tokio::task::spawn_blocking(move || provider.shutdown()).await);
@@ -297,7 +311,13 @@ impl Bridge {
             confirm_timeout: self.settings.amqp.confirm_timeout.unsigned(),
         };
         let publisher = |endpoint: &Endpoint| -> Arc<dyn Publisher> {
-            Arc::new(amqp::Publisher::new(endpoint.clone(), self.topology.clone(), lane, settings))
+            let topology = self.topology.clone();
+            let publisher = amqp::Publisher::new(endpoint.clone(), topology, lane, settings);
+            let is_here = self.sides.same || endpoint.name() == self.sides.billing.name();
+            match &self.fence {
+                Some(fence) => Arc::new(publisher.behind(fence.gate(), is_here)),
+                None => Arc::new(publisher),
+            }
         };
         match lane {
             Lane::Location => publisher(&self.sides.assets),

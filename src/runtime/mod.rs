@@ -3,6 +3,7 @@
 
 pub mod assemble;
 pub mod clock;
+mod fencing;
 pub mod shutdown;
 pub mod sides;
 mod tasks;

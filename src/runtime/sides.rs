@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::assemble::StartError;
 use crate::amqp::topology::{Finding, Management, Report, Severity};
-use crate::amqp::{self, Endpoint, Topology};
+use crate::amqp::{self, Endpoint, FenceQueue, Topology};
 use crate::config::{Declare, Settings};
 
 /// The names of the two sides.
@@ -26,6 +26,8 @@ pub struct Sides {
     pub assets: Endpoint,
     /// Whether they are the same broker and vhost.
     pub same: bool,
+    /// Whether there is to be a fence, on billing's broker.
+    pub fence: bool,
 }
 
 impl Sides {
@@ -45,21 +47,23 @@ impl Sides {
             assets: endpoint(ASSETS, amqp.assets_url.as_ref())?,
             same: amqp.billing_url.as_ref().unwrap_or(&amqp.url)
                 == amqp.assets_url.as_ref().unwrap_or(&amqp.url),
+            fence: settings.store.fence,
         })
     }
 }
 
 impl Sides {
     /// Which queues are on which broker.
-    pub fn roles(&self) -> Vec<(&Endpoint, &'static [amqp::Role])> {
-        const OF_BILLING: &[amqp::Role] =
-            &[amqp::Role::Request, amqp::Role::Reply, amqp::Role::RequestErrors];
-        const OF_ASSETS: &[amqp::Role] =
-            &[amqp::Role::Location, amqp::Role::Answer, amqp::Role::AnswerErrors];
+    pub fn roles(&self) -> Vec<(&Endpoint, Vec<amqp::Role>)> {
+        use amqp::Role;
+        let is_wanted = |role: &Role| self.fence || *role != Role::Fence;
         if self.same {
-            return vec![(&self.billing, &amqp::Role::ALL)];
+            return vec![(&self.billing, Role::ALL.into_iter().filter(is_wanted).collect())];
         }
-        vec![(&self.billing, OF_BILLING), (&self.assets, OF_ASSETS)]
+        let of_billing = [Role::Request, Role::Reply, Role::RequestErrors, Role::Fence];
+        let of_assets = vec![Role::Location, Role::Answer, Role::AnswerErrors];
+        let of_billing = of_billing.into_iter().filter(is_wanted).collect();
+        vec![(&self.billing, of_billing), (&self.assets, of_assets)]
     }
 }
 
@@ -70,7 +74,7 @@ pub(super) async fn ready_queues(
     sides: &Sides,
 ) -> Result<(), StartError> {
     for (endpoint, roles) in sides.roles() {
-        match ready_side(settings, topology, endpoint, roles).await {
+        match ready_side(settings, topology, endpoint, &roles).await {
             Ok(()) => {}
             // Billing's requests can be taken while asset management is away.
             Err(StartError::Broker(why)) if endpoint.name() == ASSETS => {
@@ -110,6 +114,11 @@ fn refusal(finding: &Finding) -> String {
     format!("{}: found {}, expected {}{fix}", finding.thing, finding.found, finding.expected)
 }
 
+/// The fence's queue, on billing's broker.
+pub fn fence_queue(settings: &Settings) -> Result<FenceQueue, StartError> {
+    Ok(FenceQueue::new(Sides::of(settings)?.billing, &topology(settings)?))
+}
+
 /// Compares each side's broker with the topology.
 pub async fn check_queues(settings: &Settings) -> Result<Vec<(String, Report)>, StartError> {
     let topology = topology(settings)?;
@@ -117,7 +126,7 @@ pub async fn check_queues(settings: &Settings) -> Result<Vec<(String, Report)>, 
     let mut reports = Vec::new();
     for (endpoint, roles) in sides.roles() {
         let management = management(settings, endpoint).await?;
-        let report = topology.check(endpoint, management.as_ref(), roles).await;
+        let report = topology.check(endpoint, management.as_ref(), &roles).await;
         let report = report.map_err(|error| StartError::Broker(error.to_string()))?;
         let name = if sides.same { "both sides" } else { endpoint.name() };
         reports.push((name.to_owned(), report));

@@ -26,7 +26,7 @@ const COMMANDS: [(&str, &[&str]); 11] = [
         &["list", "groups", "show", "check", "retry", "edit", "discard", "restore", "export"],
     ),
     ("simulate", &["billing", "assets"]),
-    ("store", &["status", "migrate", "backup", "restore"]),
+    ("store", &["status", "migrate", "accept-older", "backup", "restore"]),
     ("config", &["check", "show"]),
     ("explain", &[]),
 ];

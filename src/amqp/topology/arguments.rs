@@ -102,8 +102,15 @@ pub(super) fn arguments(
             ("x-dead-letter-strategy", text("at-least-once")),
             ("x-overflow", text("reject-publish")),
         ]);
-    } else if version.limits_deliveries_by_default() {
-        // The last stop: people look into it, and each look counts as a delivery.
+    }
+    if role == Role::Fence {
+        // The one place where the oldest may be dropped: the newest says all.
+        arguments
+            .extend([("x-max-length", Argument::Integer(1)), ("x-overflow", text("drop-head"))]);
+    }
+    if role.leg().is_none() && version.limits_deliveries_by_default() {
+        // The last stop: people look into it, and each look counts as a delivery. The fence is read
+        // and given back at each start.
         arguments.push(("x-delivery-limit", Argument::Integer(-1)));
     }
     arguments

@@ -50,6 +50,13 @@ pub struct Finding {
     pub fix: Option<String>,
 }
 
+impl Finding {
+    /// Turns a refusal into a warning.
+    pub(super) fn soften(&mut self) {
+        self.severity = self.severity.min(Severity::Warn);
+    }
+}
+
 /// Everything that was looked at, in the order of the topology.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Report {
@@ -120,7 +127,7 @@ impl Topology {
         for (role, queue) in roles.iter().zip(&seen.queues) {
             findings.extend(judge_queue(&site, *role, queue.as_ref()));
         }
-        findings.extend(judge_bindings(seen.missing_bindings));
+        findings.extend(judge_bindings(self, seen.missing_bindings));
         Ok(Report { view, version, findings })
     }
 }
@@ -167,7 +174,7 @@ impl Site<'_> {
     }
 }
 
-fn judge_bindings(missing: Option<Vec<Binding<'_>>>) -> Vec<Finding> {
+fn judge_bindings(topology: &Topology, missing: Option<Vec<Binding<'_>>>) -> Vec<Finding> {
     let Some(missing) = missing else { return Vec::new() };
     if missing.is_empty() {
         return vec![ok("bindings", "all there")];
@@ -175,7 +182,11 @@ fn judge_bindings(missing: Option<Vec<Binding<'_>>>) -> Vec<Finding> {
     let refused = missing.into_iter().map(|Binding { exchange, queue, key }| {
         let thing = format!("binding {exchange} -> {queue}");
         let expected = format!("bound with key {key}");
-        refuse(&thing, "it does not exist", &expected, Some(DECLARE.to_owned()))
+        let mut finding = refuse(&thing, "it does not exist", &expected, Some(DECLARE.to_owned()));
+        if queue == topology.queue(Role::Fence) {
+            finding.soften();
+        }
+        finding
     });
     refused.collect()
 }

@@ -29,6 +29,8 @@ pub enum Outcome {
     Made,
     /// It is there now; the broker does not say whether it was before.
     Bound,
+    /// It may not be made by this user, and the bridge works without it.
+    LeftOut,
 }
 
 impl Outcome {
@@ -38,12 +40,16 @@ impl Outcome {
             Self::Exists => "exists",
             Self::Made => "made",
             Self::Bound => "bound",
+            Self::LeftOut => "left",
         }
     }
 }
 
 /// The reply code for what does not exist (AMQP 0-9-1, `not-found`).
 const NOT_FOUND: u16 = 404;
+
+/// The reply code for what is not permitted (AMQP 0-9-1, `access-refused`).
+const ACCESS_REFUSED: u16 = 403;
 
 impl Topology {
     /// Makes the exchanges, the queues of these roles and their bindings, as far as they are
@@ -68,16 +74,20 @@ impl Topology {
         for role in roles {
             let name = self.queue(*role);
             let outcome = queue(&link, name, &arguments(self, *role, version)).await;
+            let outcome = allowing(*role, outcome);
             let outcome = outcome.map_err(BrokerError::on("declare queue", name))?;
             made.push(Made { thing: format!("queue {name}"), outcome });
         }
         for binding in self.bindings(roles) {
             let thing = format!("binding {} -> {}", binding.exchange, binding.queue);
-            bind(&link, &binding).await.map_err(BrokerError::on("bind queue", binding.queue))?;
-            made.push(Made {
-                thing: format!("{thing} ({})", binding.key),
-                outcome: Outcome::Bound,
-            });
+            let role = roles.iter().find(|role| self.queue(**role) == binding.queue);
+            let outcome = bind(&link, &binding).await.map(|()| Outcome::Bound);
+            let outcome = match role {
+                Some(role) => allowing(*role, outcome),
+                None => outcome,
+            };
+            let outcome = outcome.map_err(BrokerError::on("bind queue", binding.queue))?;
+            made.push(Made { thing: format!("{thing} ({})", binding.key), outcome });
         }
         link.close().await;
         Ok(made)
@@ -104,6 +114,19 @@ fn found(answer: lapin::Result<()>) -> lapin::Result<bool> {
         Ok(()) => Ok(true),
         Err(error) if reply_code(&error) == Some(NOT_FOUND) => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// What the bridge works without may be missing, if it may not be made.
+fn allowing(role: Role, outcome: lapin::Result<Outcome>) -> lapin::Result<Outcome> {
+    match outcome {
+        Err(error)
+            if role.is_optional()
+                && matches!(reply_code(&error), Some(NOT_FOUND | ACCESS_REFUSED)) =>
+        {
+            Ok(Outcome::LeftOut)
+        }
+        outcome => outcome,
     }
 }
 

@@ -10,11 +10,25 @@ use super::seen::{SeenQueue, Source};
 /// The lowest delivery limit that is not remarked on.
 const DELIVERY_LIMIT_LOW: i64 = 20;
 
-/// Judges the queue of a role; one finding for each thing wrong, or one that says it is well.
+/// Judges the queue of a role; one finding for each thing wrong, or one that says it is well. What
+/// the bridge works without is never refused.
 pub(super) fn judge_queue(site: &Site<'_>, role: Role, seen: Option<&SeenQueue>) -> Vec<Finding> {
+    let mut findings = judge_strictly(site, role, seen);
+    if role.is_optional() {
+        findings.iter_mut().for_each(Finding::soften);
+    }
+    findings
+}
+
+fn judge_strictly(site: &Site<'_>, role: Role, seen: Option<&SeenQueue>) -> Vec<Finding> {
     let name = site.topology.queue(role);
     let thing = format!("queue {name}");
     let Some(queue) = seen else {
+        if role == Role::Fence {
+            let expected = "it exists: else nobody notices that an older copy of the store was put \
+                            back, or that another bridge has taken over";
+            return vec![refuse(&thing, "it does not exist", expected, Some(DECLARE.to_owned()))];
+        }
         return vec![refuse(&thing, "it does not exist", "it exists", Some(DECLARE.to_owned()))];
     };
     let judge = Judge { site, role, name, thing, queue };
@@ -84,6 +98,9 @@ impl Judge<'_> {
 
     /// What happens when a length limit is reached.
     fn overflow(&self) -> Vec<Finding> {
+        if self.role == Role::Fence {
+            return Vec::new();
+        }
         let overflow = self.queue.effective("overflow");
         let is_safe = self.queue.text("overflow") == Some("reject-publish");
         let limit = ["max-length", "max-length-bytes"]

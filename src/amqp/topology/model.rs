@@ -14,6 +14,9 @@ const BUILT_IN: &str = include_str!("../../../queues/topology.toml");
 /// The longest name that AMQP carries, in bytes (a short string).
 const NAME_BYTES_MAX: usize = 255;
 
+/// The fence's queue where the file names none: it came later than the others.
+const FENCE: &str = "tieline.fence";
+
 /// The lowest delivery limit accepted: the default of RabbitMQ since 4.0.
 /// <https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>
 const DELIVERY_LIMIT_MIN: u32 = 20;
@@ -33,17 +36,20 @@ pub enum Role {
     RequestErrors,
     /// Answers and replies that failed.
     AnswerErrors,
+    /// What the broker remembers of the store. No message of either side is ever on it.
+    Fence,
 }
 
 impl Role {
     /// Every role, in the order of a message's walk.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Request,
         Self::Location,
         Self::Answer,
         Self::Reply,
         Self::RequestErrors,
         Self::AnswerErrors,
+        Self::Fence,
     ];
 
     /// The stable name, as in `queues/topology.toml`.
@@ -55,23 +61,30 @@ impl Role {
             Self::Reply => "reply",
             Self::RequestErrors => "request-errors",
             Self::AnswerErrors => "answer-errors",
+            Self::Fence => "fence",
         }
     }
 
-    /// The leg whose messages wait on it; none for an error queue, which takes two legs' failures.
+    /// The leg whose messages wait on it; none for an error queue, which takes two legs' failures,
+    /// and for the fence.
     pub fn leg(self) -> Option<Leg> {
         match self {
             Self::Request => Some(Leg::Request),
             Self::Location => Some(Leg::Location),
             Self::Answer => Some(Leg::Answer),
             Self::Reply => Some(Leg::Reply),
-            Self::RequestErrors | Self::AnswerErrors => None,
+            Self::RequestErrors | Self::AnswerErrors | Self::Fence => None,
         }
     }
 
     /// Whether tieline consumes it in order, so that the broker must give it to one consumer only.
     pub(super) fn is_ordered(self) -> bool {
         matches!(self, Self::Request | Self::Answer)
+    }
+
+    /// Whether the bridge works without it: no message can be lost for want of it.
+    pub(super) fn is_optional(self) -> bool {
+        self == Self::Fence
     }
 
     /// The role of the queue that takes the failures of a leg.
@@ -89,7 +102,7 @@ pub struct Topology {
     exchange_in: String,
     exchange_out: String,
     exchange_errors: String,
-    queues: [String; 6],
+    queues: [String; 7],
     delivery_limit: u32,
 }
 
@@ -202,7 +215,9 @@ impl Topology {
             let queue = self.queue(*role);
             let (exchange, keys) = match role {
                 Role::Request | Role::Answer => (&self.exchange_in, vec![queue.to_owned()]),
-                Role::Location | Role::Reply => (&self.exchange_out, vec![queue.to_owned()]),
+                Role::Location | Role::Reply | Role::Fence => {
+                    (&self.exchange_out, vec![queue.to_owned()])
+                }
                 Role::RequestErrors | Role::AnswerErrors => {
                     (&self.exchange_errors, error_keys(*role, roles))
                 }
@@ -266,6 +281,12 @@ struct Queues {
     reply: Spanned<String>,
     request_errors: Spanned<String>,
     answer_errors: Spanned<String>,
+    #[serde(default = "fence")]
+    fence: Spanned<String>,
+}
+
+fn fence() -> Spanned<String> {
+    Spanned::new(0..0, FENCE.to_owned())
 }
 
 #[derive(Deserialize)]
@@ -276,7 +297,7 @@ struct Limits {
 
 impl File {
     /// The names with the keys they stand under.
-    fn names(&self) -> [(&'static str, &Spanned<String>); 9] {
+    fn names(&self) -> [(&'static str, &Spanned<String>); 10] {
         let (exchanges, queues) = (&self.exchanges, &self.queues);
         [
             ("exchanges.in", &exchanges.r#in),
@@ -288,6 +309,7 @@ impl File {
             ("queues.reply", &queues.reply),
             ("queues.request-errors", &queues.request_errors),
             ("queues.answer-errors", &queues.answer_errors),
+            ("queues.fence", &queues.fence),
         ]
     }
 
@@ -304,6 +326,7 @@ impl File {
                 queues.reply.into_inner(),
                 queues.request_errors.into_inner(),
                 queues.answer_errors.into_inner(),
+                queues.fence.into_inner(),
             ],
             delivery_limit: self.limits.delivery_limit.into_inner(),
         }
@@ -368,9 +391,17 @@ mod tests {
                 "wam.location.ack",
                 "ccb.sp.ack",
                 "ccb.sp.request.error",
-                "wam.location.ack.error"
+                "wam.location.ack.error",
+                "tieline.fence"
             ]
         );
+    }
+
+    #[test]
+    fn a_file_of_before_the_fence_is_read_as_if_it_named_it() {
+        let text = BUILT_IN.replace("fence = \"tieline.fence\"\n", "");
+        assert_ne!(text, BUILT_IN);
+        assert_eq!(Topology::parse(&text, "site.toml").unwrap(), Topology::built_in());
     }
 
     #[test]
@@ -401,8 +432,8 @@ mod tests {
             "site.toml:10:6: exchanges.in: 'amq.direct' begins with 'amq.', which RabbitMQ keeps \
              for itself"
         );
-        assert!(wrong("= 100", "= 5").starts_with("site.toml:33:18: limits.delivery-limit: 5 is"));
+        assert!(wrong("= 100", "= 5").starts_with("site.toml:36:18: limits.delivery-limit: 5 is"));
         assert!(wrong("reply =", "replies =").contains("unknown field `replies`, expected one of"));
-        assert!(wrong("= 100", "= \"many\"").contains("site.toml:33:18"));
+        assert!(wrong("= 100", "= \"many\"").contains("site.toml:36:18"));
     }
 }

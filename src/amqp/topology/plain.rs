@@ -20,6 +20,9 @@ use crate::amqp::problem::{BrokerError, reply_code, sentence};
 /// The reply code for a difference (AMQP 0-9-1, `precondition-failed`).
 const DIFFERS: u16 = 406;
 
+/// The reply code for what is not permitted (AMQP 0-9-1, `access-refused`).
+const ACCESS_REFUSED: u16 = 403;
+
 /// The reply code for somebody else's exclusive queue (AMQP 0-9-1, `resource-locked`).
 const LOCKED: u16 = 405;
 
@@ -42,11 +45,25 @@ pub(super) async fn look<'t>(
     for role in roles {
         let name = topology.queue(*role);
         let wanted = arguments(topology, *role, version.unwrap_or(Version::OLDEST));
-        let queue = queue(&link, name, wanted).await;
+        let queue = match queue(&link, name, wanted.clone()).await {
+            // It is there, and more about it may not be asked.
+            Err(error) if role.is_optional() && reply_code(&error) == Some(ACCESS_REFUSED) => {
+                Ok(Some(as_wanted(wanted)))
+            }
+            looked => looked,
+        };
         seen.queues.push(queue.map_err(BrokerError::on("look at queue", name))?);
     }
     link.close().await;
     Ok(seen)
+}
+
+/// A queue that is as it should be.
+fn as_wanted(wanted: Vec<(&'static str, Argument)>) -> SeenQueue {
+    let arguments =
+        wanted.into_iter().map(|(key, value)| (key.trim_start_matches("x-").to_owned(), value));
+    let kind = "quorum".to_owned();
+    SeenQueue { kind, durable: true, arguments: arguments.collect(), ..SeenQueue::default() }
 }
 
 async fn exchange(link: &Link, name: &str, kind: &str) -> lapin::Result<Option<SeenExchange>> {

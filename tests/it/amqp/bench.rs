@@ -247,3 +247,24 @@ impl Api {
         text
     }
 }
+
+/// A message of a queue that a connection holds.
+pub(crate) struct Held(lapin::Connection);
+
+impl Held {
+    /// Gives it back by closing the connection.
+    pub(crate) async fn let_go(self) {
+        self.0.close(200, "done".into()).await.unwrap();
+    }
+}
+
+/// Takes a message of a queue and holds it.
+pub(crate) async fn hold(endpoint: &Endpoint, queue: &str) -> Held {
+    let url = format!("amqp://guest:guest@{}/{}", endpoint.address(), endpoint.vhost());
+    let options = lapin::ConnectionProperties::default();
+    let connection = lapin::Connection::connect(&url, options).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let options = lapin::options::BasicGetOptions::default();
+    assert!(channel.basic_get(queue.into(), options).await.unwrap().is_some());
+    Held(connection)
+}

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 mod consuming;
+mod fence;
 mod outages;
 mod publishing;
 mod topology;

@@ -50,9 +50,9 @@ async fn what_is_missing_is_refused_then_made_once_and_then_well() {
         assert!(report.refused().all(|f| f.fix.as_deref() == Some("tieline queues declare")));
     }
     let made = topology.declare(&endpoint, &Role::ALL).await.unwrap();
-    assert_eq!(made.iter().filter(|made| made.outcome == Outcome::Made).count(), 9, "{made:#?}");
+    assert_eq!(made.iter().filter(|made| made.outcome == Outcome::Made).count(), 10, "{made:#?}");
     let again = topology.declare(&endpoint, &Role::ALL).await.unwrap();
-    assert_eq!(again.iter().filter(|made| made.outcome == Outcome::Exists).count(), 9);
+    assert_eq!(again.iter().filter(|made| made.outcome == Outcome::Exists).count(), 10);
     let [managed, plain] = reports(&topology, &endpoint, &Role::ALL).await;
     assert_eq!(managed.severity(), Severity::Ok, "{managed:#?}");
     assert_eq!(plain.severity(), Severity::Warn, "{plain:#?}");

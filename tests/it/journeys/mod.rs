@@ -7,6 +7,7 @@ mod bulk;
 mod crash;
 mod desk;
 mod encodings;
+mod fence;
 mod good;
 mod http;
 mod mappings;

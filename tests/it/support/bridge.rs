@@ -116,6 +116,22 @@ impl Bridge {
         self.end()
     }
 
+    /// SIGSTOP: it stands still, and its connections with it.
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// SIGCONT: it goes on where it was.
+    pub(crate) fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    /// Waits for it to end by itself.
+    #[track_caller]
+    pub(crate) fn ends(self) -> Ended {
+        self.end()
+    }
+
     /// SIGHUP: it reads its mappings again.
     pub(crate) fn hangup(&self) {
         self.signal("HUP");
@@ -135,6 +151,7 @@ impl Bridge {
         signal(self.child.id(), name);
     }
 
+    #[track_caller]
     fn end(mut self) -> Ended {
         let status = until("the bridge to end", || self.child.try_wait().unwrap());
         Ended { code: status.code(), log: self.log.until_closed() }

@@ -21,6 +21,7 @@ pub(crate) use answer::{Refusal, negative, positive};
 pub(crate) use bridge::{Bridge, signal};
 pub(crate) use broker::{Shared, has_rabbitmq};
 pub(crate) use client::{Client, properties};
+pub(crate) use command::Output;
 pub(crate) use gate::{End, Gate, Strike, Weather};
 pub(crate) use message::Message;
 pub(crate) use raw::{Raw, long};

@@ -23,7 +23,9 @@ pub(crate) mod queue {
     pub(crate) const REPLY: &str = "ccb.sp.ack";
     pub(crate) const REQUEST_ERROR: &str = "ccb.sp.request.error";
     pub(crate) const ANSWER_ERROR: &str = "wam.location.ack.error";
-    /// Every one.
+    /// tieline's own; it works without it.
+    pub(crate) const FENCE: &str = "tieline.fence";
+    /// Every one that messages of either side are on.
     pub(crate) const ALL: [&str; 6] =
         [REQUEST, LOCATION, ANSWER, REPLY, REQUEST_ERROR, ANSWER_ERROR];
     /// A queue of the test's own on the error exchange.
@@ -91,7 +93,12 @@ impl Site {
         self.dir.path().to_owned()
     }
 
-    /// The command line of this site, for another thread.
+    /// The file of the store.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path("tieline.db")
+    }
+
+    /// The command line of this site, for another thread or another machine.
     pub(crate) fn beside(&self) -> Desk {
         Desk { dir: self.dir.path().to_owned(), settings: self.settings.clone() }
     }
@@ -283,13 +290,13 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         // The shared broker keeps every queue's log in memory as long as the queue is there.
-        for name in queue::ALL.into_iter().chain([queue::TAP]) {
+        for name in queue::ALL.into_iter().chain([queue::TAP, queue::FENCE]) {
             self.client.try_delete(name);
         }
     }
 }
 
-/// The command line of a site.
+/// The command line of a site, or of another machine on the same queues.
 pub(crate) struct Desk {
     dir: PathBuf,
     settings: Settings,
@@ -299,6 +306,30 @@ impl Desk {
     /// Runs a command.
     pub(crate) fn cli(&self, args: &[&str]) -> Output {
         Output::of(&self.dir, &self.settings, args)
+    }
+
+    /// With this setting, named as in the settings file.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.settings.set(name, value);
+        self
+    }
+
+    /// With the store in this file.
+    pub(crate) fn on_store(self, path: &Path) -> Self {
+        let url = format!("sqlite:{}", path.display());
+        self.with("store.url", &url)
+    }
+
+    /// Starts a bridge and returns when it is up.
+    #[track_caller]
+    pub(crate) fn start(&self) -> Bridge {
+        Bridge::start(&self.dir, &self.settings)
+    }
+
+    /// Starts a bridge that will refuse to run.
+    #[track_caller]
+    pub(crate) fn start_in_vain(&self) -> Ended {
+        Bridge::start_in_vain(&self.dir, &self.settings)
     }
 }
 

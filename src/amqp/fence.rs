@@ -1,0 +1,297 @@
+//! The fence's queue: one small message that says how far the store was.
+//!
+//! AMQP has no look at a message that leaves it where it is, so it is taken and given back, and a
+//! new one takes the place of the old one while that is held: nobody else can do the same in
+//! between. If this process dies meanwhile, the old one comes back in front of the new one and is
+//! dropped, because the queue holds one message.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lapin::message::BasicGetMessage;
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicNackOptions, ConfirmSelectOptions, QueueDeclareOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use tokio::time::{sleep, timeout};
+
+use super::connection::{Endpoint, Link};
+use super::headers::{Envelope, short};
+use super::problem::{ConnectError, reply_code, sentence};
+use super::topology::{Role, Topology};
+use super::window::{self, Fate, Post};
+use crate::bridge::fence::{FenceError, FenceQueue as Port};
+use crate::domain::Fence;
+
+/// How often an empty queue is looked at before there is no fence: another reader holds it for
+/// milliseconds.
+const LOOKS_MAX: usize = 5;
+
+/// The wait between two looks.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether the consumer of a bridge that has just died is gone.
+const ATTENDANCE_LOOKS_MAX: usize = 20;
+
+/// The longest that the exchange of a few frames may take.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// The fence's queue on a broker.
+pub struct FenceQueue {
+    endpoint: Endpoint,
+    exchange: String,
+    queue: String,
+    requests: String,
+    open: Mutex<Option<Open>>,
+}
+
+struct Open {
+    link: Link,
+    channel: Channel,
+}
+
+impl Open {
+    fn is_usable(&self) -> bool {
+        self.link.is_connected() && self.channel.status().connected()
+    }
+}
+
+/// Why something could not be done on the channel.
+enum Trouble {
+    Broker(lapin::Error),
+    Unsettled(Fate),
+}
+
+impl From<lapin::Error> for Trouble {
+    fn from(error: lapin::Error) -> Self {
+        Self::Broker(error)
+    }
+}
+
+impl FenceQueue {
+    /// The queue that the topology names. It connects when it is first asked to do something.
+    pub fn new(endpoint: Endpoint, topology: &Topology) -> Self {
+        Self {
+            endpoint,
+            exchange: topology.exchange_out().to_owned(),
+            queue: topology.queue(Role::Fence).to_owned(),
+            requests: topology.queue(Role::Request).to_owned(),
+            open: Mutex::new(None),
+        }
+    }
+
+    /// Does something on the connection of the moment. Whatever goes wrong ends the connection:
+    /// what is held goes back to the queue with it.
+    async fn with<T>(
+        &self,
+        act: impl AsyncFnOnce(&Channel) -> Result<T, Trouble>,
+    ) -> Result<T, FenceError> {
+        let mut slot = self.open.lock().await;
+        let open = match slot.take().filter(Open::is_usable) {
+            Some(open) => open,
+            None => self.connect().await?,
+        };
+        match timeout(WAIT_MAX, act(&open.channel)).await {
+            Ok(Ok(done)) => {
+                *slot = Some(open);
+                Ok(done)
+            }
+            Ok(Err(trouble)) => Err(self.trouble(trouble)),
+            Err(_) => Err(FenceError::Away(format!("{}: the broker is silent", self.place()))),
+        }
+    }
+
+    async fn connect(&self) -> Result<Open, FenceError> {
+        let away = |error: ConnectError| FenceError::Away(error.to_string());
+        let link = self.endpoint.connect("fence").await.map_err(away)?;
+        let opening = async {
+            let channel = link.channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            Ok::<_, lapin::Error>(channel)
+        };
+        match timeout(WAIT_MAX, opening).await {
+            Ok(Ok(channel)) => Ok(Open { link, channel }),
+            Ok(Err(error)) => Err(self.trouble(error.into())),
+            Err(_) => Err(FenceError::Away(format!("{}: the broker is silent", self.place()))),
+        }
+    }
+
+    fn trouble(&self, trouble: Trouble) -> FenceError {
+        let place = self.place();
+        match trouble {
+            Trouble::Broker(error) => match reply_code(&error) {
+                Some(403..=406) => FenceError::Refused(format!("{place}: {}", sentence(&error))),
+                _ => FenceError::Away(format!("{place}: {}", sentence(&error))),
+            },
+            Trouble::Unsettled(Fate::Returned) => {
+                FenceError::Refused(format!("{place}: it is not bound to {}", self.exchange))
+            }
+            Trouble::Unsettled(Fate::Closed(_, why)) => {
+                FenceError::Refused(format!("{place}: {why}"))
+            }
+            Trouble::Unsettled(Fate::Nacked) => {
+                FenceError::Away(format!("{place}: the broker refused it"))
+            }
+            Trouble::Unsettled(Fate::Unconfirmed(why) | Fate::Unsent(why)) => {
+                FenceError::Away(format!("{place}: {why}"))
+            }
+            Trouble::Unsettled(Fate::Confirmed) => FenceError::Away(place),
+        }
+    }
+
+    async fn publish(&self, channel: &Channel, fence: &Fence) -> Result<(), Trouble> {
+        let properties = BasicProperties::default()
+            .with_content_type("application/json".into())
+            .with_delivery_mode(2)
+            .with_type("tieline.fence".into())
+            .with_message_id("tieline-fence".into());
+        let (exchange, routing_key) = (self.exchange.clone(), self.queue.clone());
+        let envelope = Envelope { exchange, routing_key, properties };
+        let payload = written(fence);
+        let post = [Post { envelope: &envelope, payload: &payload, mandatory: true }];
+        match window::publish(channel, &post, WAIT_MAX).await.into_iter().next() {
+            Some(Fate::Confirmed) => Ok(()),
+            Some(fate) => Err(Trouble::Unsettled(fate)),
+            None => Ok(()),
+        }
+    }
+
+    async fn take(&self, channel: &Channel) -> lapin::Result<Option<BasicGetMessage>> {
+        channel.basic_get(short(&self.queue), BasicGetOptions::default()).await
+    }
+
+    async fn consumers(&self, channel: &Channel) -> lapin::Result<u32> {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let queue = channel.queue_declare(short(&self.requests), passive, FieldTable::default());
+        Ok(queue.await?.consumer_count())
+    }
+}
+
+#[async_trait]
+impl Port for FenceQueue {
+    fn place(&self) -> String {
+        format!("queue {} at {}", self.queue, self.endpoint)
+    }
+
+    async fn read(&self, is_expected: bool) -> Result<Option<Fence>, FenceError> {
+        self.with(async |channel| {
+            for _ in 0..LOOKS_MAX {
+                if let Some(held) = self.take(channel).await? {
+                    let fence = read(&held);
+                    give_back(&held).await?;
+                    return Ok(fence);
+                }
+                if !is_expected && self.consumers(channel).await? == 0 {
+                    break;
+                }
+                sleep(LOOK_PAUSE).await;
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    async fn replace(
+        &self,
+        fence: &Fence,
+        before: Option<&str>,
+    ) -> Result<Option<Fence>, FenceError> {
+        self.with(async |channel| {
+            let held = self.take(channel).await?;
+            let found = held.as_ref().and_then(read);
+            if let (Some(held), Some(found)) = (&held, found)
+                && found.run != fence.run
+                && Some(found.run.as_str()) != before
+            {
+                give_back(held).await?;
+                return Ok(Some(found));
+            }
+            self.publish(channel, fence).await?;
+            if let Some(held) = &held {
+                held.delivery.ack(BasicAckOptions::default()).await?;
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    async fn is_attended(&self) -> Result<bool, FenceError> {
+        self.with(async |channel| {
+            for _ in 0..ATTENDANCE_LOOKS_MAX {
+                if self.consumers(channel).await? == 0 {
+                    return Ok(false);
+                }
+                sleep(LOOK_PAUSE).await;
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn is_cut(&self) -> bool {
+        self.open.lock().await.as_ref().is_none_or(|open| !open.is_usable())
+    }
+
+    async fn close(&self) {
+        if let Some(open) = self.open.lock().await.take() {
+            open.link.close().await;
+        }
+    }
+}
+
+async fn give_back(held: &BasicGetMessage) -> lapin::Result<()> {
+    let again = BasicNackOptions { multiple: false, requeue: true };
+    held.delivery.nack(again).await.map(drop)
+}
+
+/// The fence as it stands in the message.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    store: String,
+    epoch: i64,
+    line: i64,
+    place: i64,
+    run: String,
+    at: jiff::Timestamp,
+}
+
+fn written(fence: &Fence) -> Vec<u8> {
+    let Fence { store, epoch, line, place, run, at } = fence.clone();
+    let written = Written { store: store.to_string(), epoch, line, place, run, at };
+    // Numbers and texts always can be written.
+    serde_json::to_vec(&written).unwrap_or_default()
+}
+
+/// What a message says; nothing if it is no fence: then it is somebody else's, and is replaced.
+fn read(held: &BasicGetMessage) -> Option<Fence> {
+    parse(&held.delivery.data)
+}
+
+fn parse(bytes: &[u8]) -> Option<Fence> {
+    let written: Written = serde_json::from_slice(bytes).ok()?;
+    let Written { store, epoch, line, place, run, at } = written;
+    Some(Fence { store: store.parse().ok()?, epoch, line, place, run, at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fence_is_read_as_it_was_written_and_nothing_else_is_one() {
+        let fence = Fence {
+            store: "7d3c1e52-4f0b-4c0e-9a55-2f9a3f6f0a11".parse().unwrap(),
+            epoch: 2,
+            line: 812,
+            place: 40,
+            run: "process 4711 on mq".to_owned(),
+            at: "2026-03-14T04:00:00.123Z".parse().unwrap(),
+        };
+        assert_eq!(parse(&written(&fence)), Some(fence));
+        assert_eq!(parse(b"{}"), None);
+        assert_eq!(parse(b"<spSyncRequest/>"), None);
+    }
+}
