@@ -249,7 +249,7 @@ impl Api {
 }
 
 /// A message of a queue that a connection holds.
-pub(crate) struct Held(lapin::Connection);
+pub(crate) struct Held(Connection);
 
 impl Held {
     /// Gives it back by closing the connection.
@@ -261,8 +261,8 @@ impl Held {
 /// Takes a message of a queue and holds it.
 pub(crate) async fn hold(endpoint: &Endpoint, queue: &str) -> Held {
     let url = format!("amqp://guest:guest@{}/{}", endpoint.address(), endpoint.vhost());
-    let options = lapin::ConnectionProperties::default();
-    let connection = lapin::Connection::connect(&url, options).await.unwrap();
+    let options = ConnectionProperties::default();
+    let connection = Connection::connect(&url, options).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     let options = lapin::options::BasicGetOptions::default();
     assert!(channel.basic_get(queue.into(), options).await.unwrap().is_some());

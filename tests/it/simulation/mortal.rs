@@ -13,7 +13,7 @@ use tieline::bridge::ports::{
     Settled, Store, Swept, TakenIn, TookIn,
 };
 use tieline::bridge::{Lane, Outgoing, StoreError, What};
-use tieline::domain::{AnswerId, Digest, ErrorId, Failure, RequestId, SubjectKind};
+use tieline::domain::{AnswerId, Digest, ErrorId, Failure, Fence, Mark, RequestId, SubjectKind};
 use tieline::store::Sqlite;
 
 use super::planted::Plant;
@@ -247,5 +247,17 @@ impl Store for Mortal {
 
     async fn counts(&self) -> Result<Counts> {
         self.inner.counts().await
+    }
+
+    async fn mark(&self) -> Result<Mark> {
+        self.inner.mark().await
+    }
+
+    async fn written_until(&self) -> Result<Option<Timestamp>> {
+        self.inner.written_until().await
+    }
+
+    async fn accept(&self, operator: &Operator, fence: &Fence) -> Result<Mark> {
+        self.inner.accept(operator, fence).await
     }
 }

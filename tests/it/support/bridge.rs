@@ -137,16 +137,6 @@ impl Bridge {
         self.signal("HUP");
     }
 
-    /// SIGSTOP: it is there and does nothing.
-    pub(crate) fn freeze(&self) {
-        self.signal("STOP");
-    }
-
-    /// SIGCONT: it goes on.
-    pub(crate) fn thaw(&self) {
-        self.signal("CONT");
-    }
-
     fn signal(&self, name: &str) {
         signal(self.child.id(), name);
     }
