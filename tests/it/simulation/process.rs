@@ -23,6 +23,7 @@ use super::mortal::Mortal;
 use super::planted::Plant;
 use super::script::Queue;
 use super::wire::Wire;
+use crate::support::until;
 
 /// A clock that stands still unless the simulation moves it.
 pub(super) struct StoppedClock(Mutex<Timestamp>);
@@ -59,7 +60,15 @@ impl Site<'_> {
         let clock: Arc<dyn Clock> = Arc::<StoppedClock>::clone(self.clock);
         let replies: Arc<dyn ReplyWriter> = Arc::<Transforms>::clone(self.transforms);
         let settings = Settings { readers: 1, cache_kib: 512, ..Settings::new(self.path) };
-        Sqlite::open(&settings, clock, rules(), replies, role).unwrap()
+        let open = || {
+            let (clock, replies) = (Arc::clone(&clock), Arc::clone(&replies));
+            Sqlite::open(&settings, clock, rules(), replies, role)
+        };
+        // A process that another test begins has every open file for a moment, the lock too.
+        until("the store to be free", || match open() {
+            Err(StoreError::Open { why, .. }) if why.contains("has it open as a bridge") => None,
+            opened => Some(opened.unwrap()),
+        })
     }
 }
 
