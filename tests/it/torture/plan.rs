@@ -139,7 +139,7 @@ impl Plan {
 
     /// How long the run may take between two facts that it waits for.
     pub(super) fn patience(&self) -> Duration {
-        Duration::from_mins(2) + Duration::from_millis(1) * self.requests
+        Duration::from_mins(5) + Duration::from_millis(1) * self.requests
     }
 }
 
