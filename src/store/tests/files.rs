@@ -9,6 +9,7 @@ use super::world::{
     PlainReplies, StoppedClock, World, answer_naming, away, check_invariants, order, request,
     rules, untranslatable,
 };
+use crate::bridge::What;
 use crate::bridge::ports::{
     Clock, Handover, Lane, Operator, Outage, Recorded, Settled, Store as _,
 };
@@ -172,6 +173,49 @@ async fn a_call_that_fails_undoes_itself_and_no_other() {
     assert_eq!(world.state(request("1001", "SP-1", 1).id).await, "pending");
     let undone = world.store().request(request("1003", "SP-3", 1).id).await.unwrap();
     assert!(undone.is_none(), "a batch is recorded as a whole or not at all");
+    world.check();
+}
+
+/// A world in which a call was undone: it had recorded a request before it failed.
+async fn undone() -> World {
+    let world = World::new();
+    let broken = request("1002", "SP-2", 1);
+    world.record(broken.clone()).await;
+    world.publish(Lane::Location).await;
+    let connection = Connection::open(world.path()).unwrap();
+    let spoil = "UPDATE requests SET date_ms = ?1 WHERE sync_request = '1002'";
+    let before: i64 =
+        connection.query_row("SELECT date_ms FROM requests", [], |row| row.get(0)).unwrap();
+    connection.execute(spoil, [i64::MAX]).unwrap();
+    let batch = vec![request("1003", "SP-3", 1), broken];
+    world.store().record(batch).await.unwrap_err();
+    connection.execute(spoil, [before]).unwrap();
+    world
+}
+
+#[tokio::test]
+async fn what_an_undone_call_was_to_send_is_not_sent_in_another_ones_place() {
+    let world = undone().await;
+    world.record(untranslatable("1004", "SP-4", 1)).await;
+    let notes = world.lease(Lane::Note).await;
+    assert_eq!(notes.len(), 1);
+    assert!(matches!(notes[0].message.what, What::Note { .. }), "{notes:?}");
+    assert!(world.lease(Lane::Location).await.is_empty());
+    world.check();
+}
+
+#[tokio::test]
+async fn what_an_undone_call_was_to_keep_takes_no_others_number() {
+    let world = undone().await;
+    let operator = world.open(Role::Operator).unwrap();
+    let (first, second) = (untranslatable("1004", "SP-4", 1), untranslatable("1005", "SP-5", 1));
+    operator.record(vec![first.clone()]).await.unwrap();
+    world.record(second.clone()).await;
+    for new in [first, second] {
+        let messages = world.store().request_messages(new.id).await.unwrap().unwrap();
+        assert_eq!(messages.received, new.arrival);
+    }
+    drop(operator);
     world.check();
 }
 
