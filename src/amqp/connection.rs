@@ -25,6 +25,9 @@ use tokio::time::timeout;
 
 use super::problem::{ConnectError, sentence};
 
+/// The first bytes of every AMQP 0-9-1 connection.
+pub(super) const PROTOCOL_HEADER: &[u8; 8] = b"AMQP\0\0\x09\x01";
+
 /// The largest frame, in bytes; RabbitMQ's own default. Said explicitly because lapin otherwise
 /// allocates for the largest that a broker may propose.
 const FRAME_BYTES_MAX: u32 = 131_072;
@@ -142,11 +145,6 @@ impl Endpoint {
         &self.uri.authority.userinfo.username
     }
 
-    /// The parsed URL.
-    pub(super) fn uri(&self) -> &AMQPUri {
-        &self.uri
-    }
-
     /// How TLS is done, if it is.
     pub(super) fn tls(&self) -> TLSConfig<'_, '_, '_> {
         self.tls.as_ref()
@@ -171,8 +169,7 @@ impl Endpoint {
     pub(super) async fn dial(&self) -> io::Result<Wire> {
         let runtime = lapin::runtime::default_runtime().map_err(io::Error::other)?;
         let dialling = self.uri.connect_with_config_async(self.tls(), &runtime);
-        let stream = timeout(self.connect_timeout, dialling).await?;
-        Ok(Box::new(stream.map_err(io::Error::other)?))
+        Ok(Box::new(timeout(self.connect_timeout, dialling).await??))
     }
 
     /// User and password as the mechanism PLAIN sends them.

@@ -6,17 +6,13 @@
 use std::time::Duration;
 
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
-use lapin::tcp::AMQPUriTcpExt as _;
 use lapin::types::parsing::parse_field_table;
 use lapin::types::{AMQPValue, FieldTable};
 use tokio::time::timeout;
 
-use super::connection::Endpoint;
+use super::connection::{Endpoint, PROTOCOL_HEADER};
 use super::problem::{ConnectError, ConnectErrorKind};
 use super::topology::Version;
-
-/// The first bytes of every AMQP 0-9-1 connection.
-const PROTOCOL_HEADER: &[u8; 8] = b"AMQP\0\0\x09\x01";
 
 /// The largest first frame that is read, in bytes. RabbitMQ's has about 500.
 const START_BYTES_MAX: usize = 8 * 1024;
@@ -55,8 +51,7 @@ pub async fn greet(endpoint: &Endpoint) -> Result<Greeting, ConnectError> {
 }
 
 async fn properties(endpoint: &Endpoint) -> lapin::Result<Option<FieldTable>> {
-    let runtime = lapin::runtime::default_runtime()?;
-    let mut stream = endpoint.uri().connect_with_config_async(endpoint.tls(), &runtime).await?;
+    let mut stream = endpoint.dial().await?;
     stream.write_all(PROTOCOL_HEADER).await?;
     stream.flush().await?;
     // A frame: type, channel, size, then so many bytes, then an end mark.

@@ -7,7 +7,7 @@
 //! sent. A resend has equal properties: nothing in them depends on the time or the attempt.
 
 use lapin::message::Delivery;
-use lapin::types::{AMQPValue, DecimalValue, FieldTable, LongString, ShortString};
+use lapin::types::{AMQPValue, DecimalValue, FieldTable, ShortString};
 use lapin::{BasicProperties, types};
 
 use super::topology::{Role, Topology};
@@ -25,7 +25,7 @@ const SHORT_BYTES_MAX: usize = types::MAX_SHORT_STRING_LENGTH;
 
 /// How deep tables within headers are followed. Deeper ones are kept as [`HeaderValue::Void`]: our
 /// thread's stack is finite, and no header that means something to us is nested at all.
-const DEPTH_MAX: usize = 32;
+pub(super) const DEPTH_MAX: usize = 32;
 
 /// The mark of a persistent message (AMQP 0-9-1, `delivery-mode`).
 const PERSISTENT: u8 = 2;
@@ -86,7 +86,7 @@ fn header_value(raw: &AMQPValue, depth: usize) -> HeaderValue {
         AMQPValue::Double(number) => float(*number),
         AMQPValue::DecimalValue(decimal) => HeaderValue::Decimal(decimal.scale, decimal.value),
         AMQPValue::ShortString(text) => HeaderValue::Text(text.to_string()),
-        AMQPValue::LongString(text) => long_string(text),
+        AMQPValue::LongString(text) => long_string(text.as_bytes()),
         AMQPValue::Timestamp(seconds) => HeaderValue::Timestamp(*seconds),
         AMQPValue::ByteArray(bytes) => HeaderValue::Bytes(bytes.as_slice().to_vec()),
         AMQPValue::FieldArray(_) | AMQPValue::FieldTable(_) if depth >= DEPTH_MAX => {
@@ -101,7 +101,7 @@ fn header_value(raw: &AMQPValue, depth: usize) -> HeaderValue {
 }
 
 /// Numbers that JSON cannot hold are kept as text, so that what is stored can be read again.
-fn float(number: f64) -> HeaderValue {
+pub(super) fn float(number: f64) -> HeaderValue {
     if number.is_finite() {
         HeaderValue::Float(number)
     } else {
@@ -109,10 +109,11 @@ fn float(number: f64) -> HeaderValue {
     }
 }
 
-fn long_string(text: &LongString) -> HeaderValue {
-    match str::from_utf8(text.as_bytes()) {
+/// A long string is text, if it can be.
+pub(super) fn long_string(bytes: &[u8]) -> HeaderValue {
+    match str::from_utf8(bytes) {
         Ok(text) => HeaderValue::Text(text.to_owned()),
-        Err(_) => HeaderValue::Bytes(text.as_bytes().to_vec()),
+        Err(_) => HeaderValue::Bytes(bytes.to_vec()),
     }
 }
 

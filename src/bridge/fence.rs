@@ -165,7 +165,7 @@ pub enum BeginError {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "another bridge has taken over: {place} has the fence of {}, store {}, epoch {}, written {}; \
-     this one is {run}, store {store}. It has stopped and publishes nothing more", 
+     this one is {run}, store {store}. It has stopped and publishes nothing more",
     .fence.run, .fence.store, .fence.epoch, second(.fence.at)
 )]
 pub struct Relieved {

@@ -3,11 +3,9 @@
 //! What cannot be read is left out and named; the bytes of all properties are kept with it, because
 //! nobody else has them once the message is settled.
 
+use super::super::headers::{DEPTH_MAX, float, long_string};
 use super::frames::Reading;
 use crate::bridge::{HeaderValue, Properties, header};
-
-/// How deep tables within headers are followed.
-const DEPTH_MAX: usize = 32;
 
 /// Reads the properties of a content header, flags first.
 pub(super) fn read(raw: &[u8]) -> Properties {
@@ -102,11 +100,6 @@ fn table(
 /// A value with its type before it (<https://www.rabbitmq.com/amqp-0-9-1-errata#section_3>).
 fn value(raw: &mut Reading<'_>, depth: usize, troubles: &mut Troubles) -> Option<HeaderValue> {
     let integer = |number: i64| Some(HeaderValue::Integer(number));
-    let float = |number: f64| {
-        // As JSON can hold it.
-        let text = || HeaderValue::Text(number.to_string());
-        Some(if number.is_finite() { HeaderValue::Float(number) } else { text() })
-    };
     match raw.byte()? {
         b't' => Some(HeaderValue::Bool(raw.byte()? != 0)),
         b'b' => integer(i64::from(raw.byte()?.cast_signed())),
@@ -116,14 +109,11 @@ fn value(raw: &mut Reading<'_>, depth: usize, troubles: &mut Troubles) -> Option
         b'I' => integer(i64::from(raw.long()?.cast_signed())),
         b'i' => integer(i64::from(raw.long()?)),
         b'l' | b'L' => integer(raw.long_long()?.cast_signed()),
-        b'f' => float(f64::from(f32::from_bits(raw.long()?))),
-        b'd' => float(f64::from_bits(raw.long_long()?)),
+        b'f' => Some(float(f64::from(f32::from_bits(raw.long()?)))),
+        b'd' => Some(float(f64::from_bits(raw.long_long()?))),
         b'D' => Some(HeaderValue::Decimal(raw.byte()?, raw.long()?)),
         b'T' => Some(HeaderValue::Timestamp(raw.long_long()?)),
-        b'S' => raw.long_string().map(|bytes| match str::from_utf8(bytes) {
-            Ok(text) => HeaderValue::Text(text.to_owned()),
-            Err(_) => HeaderValue::Bytes(bytes.to_vec()),
-        }),
+        b'S' => raw.long_string().map(long_string),
         b'x' => Some(HeaderValue::Bytes(raw.long_string()?.to_vec())),
         b'V' => Some(HeaderValue::Void),
         kind @ (b'F' | b'A') => {

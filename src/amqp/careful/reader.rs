@@ -7,13 +7,10 @@ use futures_util::AsyncWriteExt as _;
 use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
 
-use super::super::connection::{Endpoint, Wire};
+use super::super::connection::{Endpoint, PROTOCOL_HEADER, Wire};
 use super::frames::{self, BODY, Frame, HEADER, METHOD, Reading, Writing};
 use super::properties;
 use crate::bridge::Arrival;
-
-/// The first bytes of every AMQP 0-9-1 connection.
-const PROTOCOL_HEADER: &[u8; 8] = b"AMQP\0\0\x09\x01";
 
 /// The channel.
 const CHANNEL: u16 = 1;
@@ -162,7 +159,6 @@ impl Reader {
     async fn expect(&mut self, expected: Method) -> io::Result<Vec<u8>> {
         match self.method().await? {
             (found, arguments) if found == expected => Ok(arguments),
-            (CLOSE | CHANNEL_CLOSE, arguments) => Err(said(&arguments)),
             (found, _) => Err(refused(found, expected)),
         }
     }

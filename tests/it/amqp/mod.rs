@@ -7,3 +7,4 @@ mod outages;
 mod publishing;
 mod topology;
 mod traps;
+mod unreadable;
