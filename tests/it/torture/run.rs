@@ -2,6 +2,7 @@
 //! the faults of a schedule on the way.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use xtask::broker::Node;
@@ -51,7 +52,8 @@ pub(super) fn run(plan: Plan) -> Option<Course> {
     let (course, evidence) = run.carry_out();
     let (figures, faults) = checker::check(&evidence);
     if !faults.is_empty() {
-        tell(&format!("--- both histories stay in {}", run.site.keep().display()));
+        let kept = run.site.keep();
+        tell(&format!("--- both histories and the bridge's last log stay in {}", kept.display()));
     }
     report::tell(&course, &figures, &faults);
     let memory = course.memory_peak_kib;
@@ -253,8 +255,9 @@ impl Run {
     /// Stops everything and collects what is known.
     fn finish(&mut self, took: Duration, drained: Duration) -> (Course, Evidence) {
         let tallies = [self.billing.stop(), self.assets.stop()];
-        let ended = self.bridge.take().map(Bridge::stop);
-        assert_eq!(ended.and_then(|ended| ended.code), Some(0), "the exit code of the bridge");
+        let ended = self.bridge.take().unwrap().stop();
+        fs::write(self.site.path("bridge.log"), ended.log.join("\n")).unwrap();
+        assert_eq!(ended.code, Some(0), "the exit code of the bridge");
         for name in queue::ALL {
             assert_eq!(self.site.client.depth(name), Some(0), "{name} after the end");
         }
