@@ -312,18 +312,21 @@ impl Dispatch {
         failure: Failure,
     ) -> Result<Next, StoreError> {
         let now = self.clock.now();
-        if outage.is_none() {
-            let new = Outage { since: now, failure: failure.clone() };
+        let since = outage.as_ref().map_or(now, |outage| outage.since);
+        // Told once for each reason: a queue that is missing must not hide behind the connection that
+        // was lost before.
+        if outage.as_ref().is_none_or(|outage| outage.failure.code != failure.code) {
+            let new = Outage { since, failure: failure.clone() };
             self.store.set_outage(self.lane, Some(new.clone())).await?;
             tracing::warn!(
                 lane = self.lane.as_str(),
                 failure.code = failure.code.as_str(),
-                "paused: {}",
+                "{}: {}",
+                if outage.is_none() { "paused" } else { "still paused" },
                 failure.detail
             );
             *outage = Some(new);
         }
-        let since = outage.as_ref().map_or(now, |outage| outage.since);
         self.health.lane(self.lane, LaneHealth::Out { since, failure: failure.clone() });
         if self.lasted_too_long(now.duration_since(since)) {
             while self.store.park(self.lane, &failure, PARK_CHUNK).await? == PARK_CHUNK {}

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::two_brokers::two_brokers;
-use crate::support::{Reader, Site, queue, request};
+use crate::support::{Reader, Site, Weather, queue, request};
 
 fn declare(site: &Site) {
     site.cli(&["queues", "declare", "--yes", "--reason", "mended"]).ended(0);
@@ -34,6 +34,22 @@ fn a_missing_location_queue_pauses_the_leg_and_it_resumes_by_itself() {
     assert!(site.errors().is_empty());
     assert_eq!(site.client.depth(queue::TAP), Some(0), "nothing was parked");
     site.nothing_more("M1");
+}
+
+#[test]
+fn a_pause_that_goes_on_for_another_reason_says_so() {
+    let Some((site, assets, gate)) = two_brokers() else { return };
+    let site = site.with("unreachable.park_after", "never");
+    let bridge = site.start();
+    gate.turn(Weather::Shut);
+    site.send(&request("S1", "P1"));
+    assert!(bridge.logs(" paused: ").contains("TL3004"));
+    assets.client.delete(queue::LOCATION);
+    gate.turn(Weather::Open);
+    assert!(bridge.logs("still paused: ").contains("TL3001"));
+    declare(&site);
+    assets.accept("S1");
+    site.positive_reply_to("S1");
 }
 
 #[test]
