@@ -65,6 +65,11 @@ pub(super) fn normalise_lines(raw: &str) -> Cow<'_, str> {
     }
 }
 
+/// How many bytes at the beginning are accepted.
+pub(super) fn count(bytes: &[u8], accept: impl Fn(u8) -> bool) -> usize {
+    bytes.iter().position(|byte| !accept(*byte)).unwrap_or(bytes.len())
+}
+
 /// White space as XML has it, which is less than Unicode's.
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')

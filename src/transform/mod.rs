@@ -11,6 +11,7 @@
 //! How a mapping becomes those tables: [`toml_tree`], [`path`], [`mapping`], [`load`].
 
 mod answer;
+mod attributes;
 mod awake;
 mod catalog;
 mod characters;
@@ -20,6 +21,7 @@ mod difference;
 mod encoding;
 mod load;
 mod mapping;
+mod namespaces;
 mod path;
 mod reading;
 mod reply;

@@ -11,9 +11,11 @@ use std::io::BufRead as _;
 
 use quick_xml::events::Event as Raw;
 
+use super::attributes::{Attribute, read_attributes};
 use super::characters::{
-    first_bad_character, is_name, is_space, normalise_lines, resolve_reference, split_name,
+    count, first_bad_character, is_name, is_space, normalise_lines, resolve_reference, split_name,
 };
+use super::namespaces::Namespaces;
 use crate::domain::FailureCode;
 
 /// The bounds of what is read. Whatever exceeds one is refused with `TL1003`.
@@ -110,20 +112,6 @@ pub(super) struct Piece<'a> {
     pub(super) text: Cow<'a, str>,
 }
 
-/// An attribute, its value as written.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Attribute<'a> {
-    pub(super) name: &'a str,
-    pub(super) raw: &'a str,
-    pub(super) at: usize,
-}
-
-struct Binding<'a> {
-    depth: usize,
-    prefix: &'a str,
-    address: &'a str,
-}
-
 /// Where a piece of text stands: plain up to `markup_at`, then a CDATA section or a reference.
 #[derive(Clone, Copy, Default, Debug)]
 struct Place {
@@ -141,7 +129,7 @@ pub(super) struct Reader<'a> {
     text_run: usize,
     /// The last start tag was that of an empty element; its end is due.
     end_due: bool,
-    bindings: Vec<Binding<'a>>,
+    namespaces: Namespaces<'a>,
     attributes: Vec<Attribute<'a>>,
     /// The last start tag.
     start: Start<'a>,
@@ -157,8 +145,6 @@ pub(super) struct Reader<'a> {
 const SECTION_START: &str = "<![CDATA[";
 const SECTION_END: &[u8] = b"]]>";
 
-const XML_ADDRESS: &str = "http://www.w3.org/XML/1998/namespace";
-
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &'a str, limits: Limits) -> Self {
         let mut inner = quick_xml::Reader::from_str(text);
@@ -171,7 +157,7 @@ impl<'a> Reader<'a> {
             elements: 0,
             text_run: 0,
             end_due: false,
-            bindings: Vec::new(),
+            namespaces: Namespaces::default(),
             attributes: Vec::new(),
             start: Start::default(),
             piece: Place::default(),
@@ -183,7 +169,7 @@ impl<'a> Reader<'a> {
 
     /// The attributes of the last start tag, without namespace declarations.
     pub(super) fn attributes(&self) -> impl Iterator<Item = &Attribute<'a>> {
-        self.attributes.iter().filter(|attribute| binding_prefix(attribute.name).is_none())
+        self.attributes.iter().filter(|attribute| !attribute.declares())
     }
 
     /// The last start tag.
@@ -290,31 +276,32 @@ impl<'a> Reader<'a> {
         self.text_run = 0;
         self.depth += 1;
         self.elements += 1;
-        Self::check_size(at, self.depth, self.limits.depth, "elements inside each other")?;
-        Self::check_size(at, self.elements, self.limits.elements, "elements")?;
-        Self::check_size(at, end - at, self.limits.tag, "bytes in a tag")?;
+        check_size(at, self.depth, self.limits.depth, "elements inside each other")?;
+        check_size(at, self.elements, self.limits.elements, "elements")?;
+        check_size(at, end - at, self.limits.tag, "bytes in a tag")?;
         let name = &self.text[at + 1..at + 1 + name_length];
         let attributes_at = at + 1 + name_length;
         let attributes = &self.text[attributes_at..end - closing];
         self.attributes.clear();
         if !attributes.is_empty() {
-            self.read_attributes(attributes_at, attributes)?;
-            self.declare()?;
+            let limit = self.limits.attributes;
+            read_attributes(attributes_at, attributes, limit, &mut self.attributes)?;
+            self.namespaces.declare(self.depth, &self.attributes)?;
+            let declared = self.namespaces.count();
+            check_size(at, declared, self.limits.namespaces, "namespace declarations")?;
         }
         let (prefix, local) = split_name(name)
             .ok_or_else(|| Fault::malformed(at, "an element name").with_found(name))?;
-        let namespace = self.resolve(at, prefix)?;
+        let namespace = self.namespaces.resolve(at, prefix)?;
         if self.attributes.len() > 1 {
-            self.check_unique()?;
+            self.namespaces.check_unique(&self.attributes)?;
         }
         self.start = Start { local, namespace, at, content_at: end };
         Ok(Event::Start)
     }
 
     fn end(&mut self) -> Event {
-        while self.bindings.last().is_some_and(|binding| binding.depth == self.depth) {
-            self.bindings.pop();
-        }
+        self.namespaces.leave(self.depth);
         self.depth = self.depth.saturating_sub(1);
         self.text_run = 0;
         Event::End
@@ -380,7 +367,7 @@ impl<'a> Reader<'a> {
 
     fn run(&mut self, at: usize, length: usize) -> Result<(), Fault> {
         self.text_run += length;
-        Self::check_size(at, self.text_run, self.limits.text, "bytes of text")
+        check_size(at, self.text_run, self.limits.text, "bytes of text")
     }
 
     fn declaration(&mut self, at: usize, end: usize) -> Result<(), Fault> {
@@ -389,7 +376,8 @@ impl<'a> Reader<'a> {
         }
         let inside = at + "<?xml".len();
         self.attributes.clear();
-        self.read_attributes(inside, &self.text[inside..end - "?>".len()])?;
+        let pseudo = &self.text[inside..end - "?>".len()];
+        read_attributes(inside, pseudo, self.limits.attributes, &mut self.attributes)?;
         let known = ["version", "encoding", "standalone"];
         if let Some(odd) = self.attributes.iter().find(|part| !known.contains(&part.name)) {
             return Err(
@@ -419,104 +407,6 @@ impl<'a> Reader<'a> {
         Ok(Event::Done)
     }
 
-    /// Reads attributes strictly: quick-xml looks at them only when asked, and then forgives much.
-    fn read_attributes(&mut self, at: usize, raw: &'a str) -> Result<(), Fault> {
-        let bytes = raw.as_bytes();
-        let mut next = 0;
-        loop {
-            let spaces = count(&bytes[next..], is_space);
-            if next + spaces == bytes.len() {
-                return Ok(());
-            }
-            if spaces == 0 {
-                return Err(Fault::malformed(at + next, "white space in front of an attribute"));
-            }
-            next += spaces;
-            let from = next;
-            next += count(&bytes[next..], |byte| byte != b'=' && !is_space(byte));
-            let name = &raw[from..next];
-            if split_name(name).is_none() {
-                return Err(Fault::malformed(at + from, "an attribute name").with_found(name));
-            }
-            next += count(&bytes[next..], is_space);
-            if bytes.get(next) != Some(&b'=') {
-                return Err(Fault::malformed(at + next, "= and a value in quotes"));
-            }
-            next += 1;
-            next += count(&bytes[next..], is_space);
-            let quote = bytes.get(next).copied().filter(|byte| matches!(byte, b'"' | b'\''));
-            let Some(length) = quote.and_then(|quote| memchr::memchr(quote, &bytes[next + 1..]))
-            else {
-                return Err(Fault::malformed(at + next, "a value in quotes"));
-            };
-            let value = &raw[next + 1..next + 1 + length];
-            check_attribute_value(at + next + 1, value)?;
-            self.attributes.push(Attribute { name, raw: value, at: at + next + 1 });
-            let limit = self.limits.attributes;
-            Self::check_size(at + from, self.attributes.len(), limit, "attributes of one element")?;
-            next += length + 2;
-        }
-    }
-
-    /// Puts the namespace declarations of the last start tag in force.
-    fn declare(&mut self) -> Result<(), Fault> {
-        for attribute in &self.attributes {
-            let Some(prefix) = binding_prefix(attribute.name) else { continue };
-            let binding = Binding { depth: self.depth, prefix, address: attribute.raw };
-            if !prefix.is_empty() && attribute.raw.is_empty() {
-                return Err(Fault::malformed(attribute.at, "the address of a namespace"));
-            }
-            self.bindings.push(binding);
-        }
-        let at = self.attributes.first().map_or(0, |attribute| attribute.at);
-        Self::check_size(at, self.bindings.len(), self.limits.namespaces, "namespace declarations")
-    }
-
-    fn resolve(&self, at: usize, prefix: &'a str) -> Result<&'a str, Fault> {
-        let mut inner_first = self.bindings.iter().rev();
-        // An empty prefix is no text to compare: its address is none, and processors that compare
-        // with a mask take a hundred nanoseconds to find out that there is nothing at it.
-        let declared = if prefix.is_empty() {
-            inner_first.find(|binding| binding.prefix.is_empty())
-        } else {
-            inner_first.find(|binding| binding.prefix == prefix)
-        };
-        match declared {
-            Some(binding) => Ok(binding.address),
-            None if prefix.is_empty() => Ok(""),
-            None if prefix == "xml" => Ok(XML_ADDRESS),
-            None => Err(Fault::malformed(at, "a prefix that is declared").with_found(prefix)),
-        }
-    }
-
-    fn check_unique(&self) -> Result<(), Fault> {
-        for (index, attribute) in self.attributes.iter().enumerate() {
-            let name = self.expanded(attribute)?;
-            for earlier in &self.attributes[..index] {
-                if earlier.name == attribute.name || self.expanded(earlier)? == name {
-                    let found = format!("{} twice", attribute.name);
-                    return Err(
-                        Fault::malformed(attribute.at, "each attribute once").with_found(&found)
-                    );
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn expanded(&self, attribute: &Attribute<'a>) -> Result<(&'a str, &'a str), Fault> {
-        match attribute.name.split_once(':') {
-            Some(("xmlns", local)) => Ok(("xmlns", local)),
-            Some((prefix, local)) => Ok((self.resolve(attribute.at, prefix)?, local)),
-            // An attribute without a prefix is in no namespace, not in the default one.
-            None => Ok(("", attribute.name)),
-        }
-    }
-
-    fn check_size(at: usize, size: usize, limit: usize, what: &str) -> Result<(), Fault> {
-        if size <= limit { Ok(()) } else { Err(too_large(at, limit, what)) }
-    }
-
     fn bad_character_fault(&self) -> Fault {
         let character = self.text[self.bad_character..].chars().next().unwrap_or_default();
         Fault::malformed(self.bad_character, "characters that XML allows")
@@ -537,6 +427,11 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Fails if there is more than a limit allows.
+pub(super) fn check_size(at: usize, size: usize, limit: usize, what: &str) -> Result<(), Fault> {
+    if size <= limit { Ok(()) } else { Err(too_large(at, limit, what)) }
+}
+
 #[cold]
 fn too_large(at: usize, limit: usize, what: &str) -> Fault {
     Fault::new(FailureCode::TooLarge, at, format!("at most {limit} {what}"))
@@ -552,31 +447,4 @@ fn check_instruction(at: usize, target: &str) -> Result<(), Fault> {
         return Err(Fault::malformed(at, "the name of a processing instruction").with_found(target));
     }
     Ok(())
-}
-
-fn check_attribute_value(at: usize, value: &str) -> Result<(), Fault> {
-    if let Some(offset) = memchr::memchr(b'<', value.as_bytes()) {
-        return Err(Fault::malformed(at + offset, "&lt; in an attribute").with_found("<"));
-    }
-    let mut rest = value;
-    let mut place = at;
-    while let Some(offset) = memchr::memchr(b'&', rest.as_bytes()) {
-        let Some(length) = memchr::memchr(b';', &rest.as_bytes()[offset..]) else {
-            return Err(Fault::malformed(place + offset, "a reference that ends with ;"));
-        };
-        resolve_reference(place + offset, &rest[offset + 1..offset + length])?;
-        rest = &rest[offset + length + 1..];
-        place += offset + length + 1;
-    }
-    Ok(())
-}
-
-fn count(bytes: &[u8], accept: impl Fn(u8) -> bool) -> usize {
-    bytes.iter().position(|byte| !accept(*byte)).unwrap_or(bytes.len())
-}
-
-/// The prefix that an attribute declares; empty for the default namespace.
-fn binding_prefix(name: &str) -> Option<&str> {
-    let rest = name.strip_prefix("xmlns")?;
-    if rest.is_empty() { Some("") } else { rest.strip_prefix(':') }
 }
