@@ -12,20 +12,27 @@ use crate::setup::{Broker, setup};
 
 const USAGE: &str = "\
 usage: cargo xtask torture [--seed N] [--minutes M] [--requests N] [--faults N]
-                           [--schedule NAME]… [--binary PATH] [--out FILE]
+                           [--lasting M] [--schedule NAME]… [--binary PATH] [--out FILE]
 
   --seed N         what contents, answers and faults follow from; 1 unless told
   --minutes M      after a round another with the next seed, until so many are over; one round
                    unless told
   --requests N     messages of a run; 20000 unless told
-  --faults N       faults of a run; a thousandth of the messages unless told, 10 at least
-  --schedule NAME  kills, network, broker, disk, freeze or cluster; all of them unless told
+  --faults N       faults of a run; a thousandth of the messages unless told, 10 at least; of alarm,
+                   away and backlog 1 unless told
+  --lasting M      for how many minutes a fault of alarm, away or backlog lasts; seconds unless told
+  --schedule NAME  kills, network, broker, disk, freeze, cluster, alarm, away or backlog; all of them
+                   unless told
   --binary PATH    the bridge to run; built as it is shipped unless told
   --out FILE       the figures of all runs, as JSON
 ";
 
 /// Every schedule, in the order in which they run.
-const SCHEDULES: [&str; 6] = ["kills", "network", "broker", "disk", "freeze", "cluster"];
+const SCHEDULES: [&str; 9] =
+    ["kills", "network", "broker", "disk", "freeze", "cluster", "alarm", "away", "backlog"];
+
+/// Those of which a fault lasts, and is the only one.
+const ENDURANCES: [&str; 3] = ["alarm", "away", "backlog"];
 
 /// Runs `cargo xtask torture`: the rig is a part of the tests (`tests/it/torture`), and each run is
 /// one of them, with its scale in the environment.
@@ -73,6 +80,7 @@ struct Options {
     time: Duration,
     requests: u32,
     faults: Option<u32>,
+    lasting: u32,
     schedules: Vec<String>,
     binary: Option<PathBuf>,
     out: Option<PathBuf>,
@@ -82,7 +90,8 @@ impl Options {
     fn of(args: &[String]) -> Result<Self> {
         let (seed, time, requests) = (1, Duration::ZERO, 20_000);
         let (faults, schedules, binary, out) = (None, Vec::new(), None, None);
-        let mut options = Self { seed, time, requests, faults, schedules, binary, out };
+        let lasting = 0;
+        let mut options = Self { seed, time, requests, faults, lasting, schedules, binary, out };
         let mut args = args.iter();
         while let Some(name) = args.next() {
             let value = args
@@ -98,6 +107,7 @@ impl Options {
                 "--minutes" => options.time = Duration::from_secs(60 * u64::from(number()?)),
                 "--requests" => options.requests = number()?.max(1),
                 "--faults" => options.faults = Some(number()?),
+                "--lasting" => options.lasting = number()?,
                 "--schedule" if SCHEDULES.contains(&value.as_str()) => {
                     options.schedules.push(value.clone());
                 }
@@ -123,15 +133,18 @@ impl Options {
     }
 
     fn run(&self, schedule: &str, seed: u32, binary: &Path, figures: &Path) -> Result<()> {
-        let faults = self.faults.unwrap_or(self.requests / 1_000).max(1);
-        let faults = if self.faults.is_none() { faults.max(10) } else { faults };
+        let lasts = ENDURANCES.contains(&schedule);
+        let usual = if lasts { 1 } else { (self.requests / 1_000).max(10) };
+        let faults = self.faults.unwrap_or(usual).max(1);
+        let tests = format!("torture::{}{schedule}::", if lasts { "endurance::" } else { "" });
         let mut test = cargo();
-        test.args(["test", "--test", "it", &format!("torture::{schedule}::"), "--", "--nocapture"])
+        test.args(["test", "--test", "it", &tests, "--", "--nocapture"])
             .env("TIELINE_TEST_REQUIRE", "all")
             .env("TIELINE_TEST_BINARY", binary)
             .env("TIELINE_TEST_REQUESTS", self.requests.to_string())
             .env("TIELINE_TEST_FAULTS", faults.to_string())
             .env("TIELINE_TEST_SEED", seed.to_string())
+            .env("TIELINE_TEST_MINUTES", self.lasting.to_string())
             .env("TIELINE_TEST_FIGURES", figures);
         run(&mut test)
     }
@@ -189,9 +202,10 @@ mod tests {
 
     #[test]
     fn what_is_named_counts() {
-        let options = options("--schedule disk --schedule kills --minutes 3 --seed 7").unwrap();
+        let line = "--schedule disk --schedule kills --minutes 3 --lasting 60 --seed 7";
+        let options = options(line).unwrap();
         assert_eq!(options.schedules, ["disk", "kills"]);
-        assert_eq!((options.seed, options.time), (7, Duration::from_mins(3)));
+        assert_eq!((options.seed, options.time, options.lasting), (7, Duration::from_mins(3), 60));
     }
 
     #[test]

@@ -87,10 +87,19 @@ impl Bridge {
 
     /// The most memory that it ever held, in KiB; nothing where the system does not tell.
     pub(crate) fn memory_peak_kib(&self) -> Option<u64> {
+        self.status_kib("VmHWM:")
+    }
+
+    /// The memory that it holds now, in KiB; nothing where the system does not tell.
+    pub(crate) fn memory_kib(&self) -> Option<u64> {
+        self.status_kib("VmRSS:")
+    }
+
+    fn status_kib(&self, name: &str) -> Option<u64> {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).ok()?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        peak.split_whitespace().next()?.parse().ok()
+        let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+        value.split_whitespace().next()?.parse().ok()
     }
 
     /// How much processor time it has used; nothing where the system does not tell.

@@ -116,9 +116,9 @@ impl Run {
             Deed::Kill => self.kill_broker(),
             Deed::Restart => self.restart_broker(),
             Deed::Alarm(time) => {
-                self.ctl(&["set_vm_memory_high_watermark", "0.0001"]);
+                self.turn_alarm(true);
                 hold(Duration::from_millis(u64::from(time)));
-                self.ctl(&["set_vm_memory_high_watermark", "0.4"]);
+                self.turn_alarm(false);
             }
             Deed::Unbind(lane) => {
                 let from = self.unbind(lane);
@@ -140,6 +140,11 @@ impl Run {
         }
     }
 
+    /// Whether the broker takes itself for low on memory.
+    pub(super) fn turn_alarm(&self, is_on: bool) {
+        self.ctl(&["set_vm_memory_high_watermark", if is_on { "0.0001" } else { "0.4" }]);
+    }
+
     /// The network of the system that takes from a queue.
     fn gate_of(&self, lane: Lane) -> &Gate {
         match lane {
@@ -149,7 +154,7 @@ impl Run {
     }
 
     /// Ends the connections of the system that takes from a queue, until its network is open again.
-    fn cut_off(&mut self, lane: Lane) {
+    pub(super) fn cut_off(&mut self, lane: Lane) {
         match lane {
             Lane::Location => self.doubts.assets += 1,
             Lane::Reply => self.doubts.billing += 1,
@@ -238,14 +243,23 @@ impl Run {
     fn refuse(&mut self, most: u32) {
         self.until_open(Lane::Location);
         let from = self.bridge().log_end();
+        self.limit_locations(most);
+        self.cut_off(Lane::Location);
+        self.until_logged(from, &["paused: ", REFUSED]);
+        self.lift_limit();
+        self.gates.assets.turn(Weather::Open);
+        self.until_logged(from, &Lane::Location.resumed());
+    }
+
+    /// The queue of asset locations takes no more than so many.
+    pub(super) fn limit_locations(&self, most: u32) {
         let pattern = queue::LOCATION.replace('.', "\\.");
         let policy = format!(r#"{{"max-length":{most},"overflow":"reject-publish"}}"#);
         self.ctl(&["set_policy", POLICY, &format!("^{pattern}$"), &policy, "--apply-to", "queues"]);
-        self.cut_off(Lane::Location);
-        self.until_logged(from, &["paused: ", REFUSED]);
+    }
+
+    pub(super) fn lift_limit(&self) {
         self.ctl(&["clear_policy", POLICY]);
-        self.gates.assets.turn(Weather::Open);
-        self.until_logged(from, &Lane::Location.resumed());
     }
 
     /// Asset management is cut off, so that asset locations wait; they are taken out, and the queue

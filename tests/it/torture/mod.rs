@@ -11,6 +11,7 @@ mod checker;
 mod cluster;
 mod counts;
 mod disk;
+mod endurance;
 mod evidence;
 mod freeze;
 mod kills;

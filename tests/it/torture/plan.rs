@@ -5,12 +5,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::random::Random;
-use super::{broker, cluster, disk, freeze, network};
+use super::{broker, cluster, disk, endurance, freeze, network};
 use crate::support::fail;
 
 /// How many asset locations and replies together come of a request, at the least: where the last
 /// fault must lie to be on the way.
 const FACTS_PER_REQUEST: f64 = 1.4;
+
+/// In which part of the way faults lie that last: early, so that most of the work meets them.
+const EARLY: f64 = 0.1;
+
+/// How long a fault of an endurance lasts in a test run.
+const LASTING: Duration = Duration::from_secs(5);
 
 /// What kind of faults a run meets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,6 +33,12 @@ pub(super) enum Schedule {
     Freeze,
     /// The broker is three nodes, of which one dies or two do not answer.
     Cluster,
+    /// The broker is low on memory for long.
+    Alarm,
+    /// Asset management is away for long, and its queue takes everything.
+    Away,
+    /// Asset management is away for long, and its queue is full: the bridge has the backlog.
+    Backlog,
 }
 
 /// A fault.
@@ -38,6 +50,7 @@ pub(super) enum Deed {
     Disk(disk::Deed),
     Freeze(freeze::Deed),
     Cluster(cluster::Deed),
+    Endurance(endurance::Deed),
 }
 
 /// A fault, and after how many asset locations and replies together it comes.
@@ -54,6 +67,8 @@ pub(super) struct Plan {
     pub(super) requests: u32,
     pub(super) faults: u32,
     pub(super) seed: u32,
+    /// How long a fault of an endurance lasts, at least.
+    pub(super) lasting: Duration,
 }
 
 impl Schedule {
@@ -65,7 +80,15 @@ impl Schedule {
             Self::Disk => "disk",
             Self::Freeze => "freeze",
             Self::Cluster => "cluster",
+            Self::Alarm => "alarm",
+            Self::Away => "away",
+            Self::Backlog => "backlog",
         }
+    }
+
+    /// Whether its faults last for long.
+    pub(super) fn lasts(self) -> bool {
+        matches!(self, Self::Alarm | Self::Away | Self::Backlog)
     }
 
     /// As many faults, every kind of the schedule before any comes again.
@@ -79,6 +102,9 @@ impl Schedule {
                 Self::Disk => disk::deal(random).map(Deed::Disk).into(),
                 Self::Freeze => freeze::deal(random).map(Deed::Freeze).into(),
                 Self::Cluster => cluster::deal(random).map(Deed::Cluster).into(),
+                Self::Alarm => vec![Deed::Endurance(endurance::Deed::Alarm)],
+                Self::Away => vec![Deed::Endurance(endurance::Deed::Away)],
+                Self::Backlog => vec![Deed::Endurance(endurance::Deed::Backlog)],
             };
             random.shuffle(&mut round);
             deeds.extend(round);
@@ -98,6 +124,7 @@ impl Deed {
             Self::Disk(_) => "full disk",
             Self::Freeze(deed) => deed.kind(),
             Self::Cluster(deed) => deed.kind(),
+            Self::Endurance(deed) => deed.kind(),
         }
     }
 }
@@ -120,12 +147,18 @@ impl Plan {
             requests: number("TIELINE_TEST_REQUESTS", requests),
             faults: number("TIELINE_TEST_FAULTS", faults),
             seed: number("TIELINE_TEST_SEED", 1),
+            lasting: match number("TIELINE_TEST_MINUTES", 0) {
+                0 => LASTING,
+                minutes => Duration::from_mins(u64::from(minutes)),
+            },
         }
     }
 
     /// The faults, in order.
     pub(super) fn steps(&self) -> Vec<Step> {
-        let step = f64::from(self.requests) * FACTS_PER_REQUEST / f64::from(self.faults + 1);
+        let part = if self.schedule.lasts() { EARLY } else { 1.0 };
+        let facts = f64::from(self.requests) * FACTS_PER_REQUEST * part;
+        let step = facts / f64::from(self.faults + 1);
         let mut random = Random::of(self.seed);
         let points: Vec<_> = (1..=self.faults)
             .map(|fault| {
@@ -139,7 +172,7 @@ impl Plan {
 
     /// How long the run may take between two facts that it waits for.
     pub(super) fn patience(&self) -> Duration {
-        Duration::from_mins(5) + Duration::from_millis(1) * self.requests
+        Duration::from_mins(5) + Duration::from_millis(2) * self.requests
     }
 }
 
@@ -157,19 +190,26 @@ fn rounded(number: f64) -> u64 {
 mod tests {
     use super::*;
 
-    const ALL: [Schedule; 6] = [
+    const ALL: [Schedule; 9] = [
         Schedule::Kills,
         Schedule::Network,
         Schedule::Broker,
         Schedule::Disk,
         Schedule::Freeze,
         Schedule::Cluster,
+        Schedule::Alarm,
+        Schedule::Away,
+        Schedule::Backlog,
     ];
+
+    fn plan(schedule: Schedule, requests: u32) -> Plan {
+        Plan { schedule, requests, faults: 2, seed: 3, lasting: LASTING }
+    }
 
     #[test]
     fn faults_lie_on_the_way_and_follow_from_the_seed() {
         for schedule in ALL {
-            let plan = Plan { schedule, requests: 3_000, faults: 20, seed: 7 };
+            let plan = Plan { faults: 20, seed: 7, ..plan(schedule, 3_000) };
             let steps = plan.steps();
             assert!(steps.is_sorted_by_key(|step| step.at) && steps.len() == 20, "{steps:?}");
             assert!(steps[0].at > 0 && steps[19].at < 4_200, "{steps:?}");
@@ -183,13 +223,13 @@ mod tests {
     fn a_seed_means_the_same_faults_for_ever() {
         let told: Vec<_> = ALL
             .into_iter()
-            .flat_map(|schedule| Plan { schedule, requests: 2_000, faults: 2, seed: 3 }.steps())
+            .flat_map(|schedule| plan(schedule, 2_000).steps())
             .map(|Step { at, deed }| format!("{at} {deed:?}"))
             .collect();
         assert_eq!(told, EXPECTED, "{told:#?}");
     }
 
-    const EXPECTED: [&str; 12] = [
+    const EXPECTED: [&str; 18] = [
         "645 Kill",
         "2016 Kill",
         "645 Network(AtConfirm(Bridge, 48))",
@@ -202,5 +242,11 @@ mod tests {
         "2016 Freeze(Assets(197))",
         "645 Cluster(LeaveAlone(0))",
         "2016 Cluster(Kill(0))",
+        "65 Endurance(Alarm)",
+        "202 Endurance(Alarm)",
+        "65 Endurance(Away)",
+        "202 Endurance(Away)",
+        "65 Endurance(Backlog)",
+        "202 Endurance(Backlog)",
     ];
 }

@@ -9,6 +9,7 @@ use xtask::measure::Usage;
 
 use super::checker::{Fault, Rule};
 use super::counts::Figures;
+use super::endurance::Endured;
 use super::plan::{Plan, figures_folder};
 use super::run::tell as print;
 
@@ -22,6 +23,8 @@ pub(super) struct Course {
     pub(super) faults: BTreeMap<&'static str, u32>,
     pub(super) restarts: Vec<Duration>,
     pub(super) resumes: Vec<Duration>,
+    /// What the bridge was like while a fault lasted.
+    pub(super) endured: Vec<Endured>,
     pub(super) memory_peak_kib: u64,
     pub(super) broker: String,
 }
@@ -46,6 +49,9 @@ pub(super) fn tell(course: &Course, figures: &Figures, faults: &[Fault]) {
                 times.count, times.least, times.most, times.median
             ));
         }
+    }
+    for endured in &course.endured {
+        print(&format!("  {endured}"));
     }
     print(figures.to_string().trim_end());
     print(&format!("  {:<44}{:>9}", "rules broken", faults.len()));
@@ -81,6 +87,7 @@ fn json(course: &Course, figures: &Figures, faults: &[Fault]) -> Value {
         "rig_memory_peak_kib": Usage::of(std::process::id()).map_or(0, |usage| usage.memory_kib),
         "starts_ms": times(&course.restarts),
         "resumes_ms": times(&course.resumes),
+        "endured": course.endured.iter().map(Endured::json).collect::<Vec<_>>(),
         "broken": serde_json::Map::from_iter(broken),
         "counts": figures.all(),
     })

@@ -10,6 +10,7 @@ use xtask::broker::Node;
 use super::checker;
 use super::cluster::Brokers;
 use super::disk::Disk;
+use super::endurance::Endured;
 use super::evidence::{Doubts, Evidence, history};
 use super::plan::{Deed, Plan, Schedule, Step};
 use super::progress::Progress;
@@ -88,6 +89,7 @@ pub(super) struct Run {
     /// How long each start of the bridge took, and how long it took to go on after a full disk.
     restarts: Vec<Duration>,
     pub(super) resumes: Vec<Duration>,
+    pub(super) endured: Vec<Endured>,
     faults: BTreeMap<&'static str, u32>,
     begun: Instant,
     memory_peak_kib: u64,
@@ -106,17 +108,18 @@ impl Run {
     fn begin(plan: Plan) -> Self {
         let mut brokers = Brokers::start(plan.schedule);
         let urls = brokers.urls();
-        let pass = || {
+        let pass = |is_gated| {
             let (gate, gated) = Gate::before_any(&urls);
             gate.open();
-            // A gate costs time, so that only those schedules have one that need it.
-            let is_gated =
-                matches!(plan.schedule, Schedule::Network | Schedule::Broker | Schedule::Cluster);
             (gate, if is_gated { gated } else { urls[0].clone() })
         };
+        // A gate costs time, so that only those have one that need it.
+        let are_gated =
+            matches!(plan.schedule, Schedule::Network | Schedule::Broker | Schedule::Cluster);
+        let is_away = matches!(plan.schedule, Schedule::Away | Schedule::Backlog);
         let [(bridge, bridge_url), (billing, billing_url), (assets, assets_url)] =
-            [pass(), pass(), pass()];
-        let (rig, rig_url) = pass();
+            [are_gated, are_gated, are_gated || is_away].map(pass);
+        let (rig, rig_url) = pass(are_gated);
         let gates = Gates { bridge, billing, assets, _rig: rig };
         // The rig itself looks past the network that it disturbs, but not past a dead node.
         let own_url = if urls.len() > 1 { &rig_url } else { &urls[0] };
@@ -159,6 +162,7 @@ impl Run {
             has_new_queues: false,
             restarts: Vec::new(),
             resumes: Vec::new(),
+            endured: Vec::new(),
             faults: BTreeMap::new(),
             begun,
             memory_peak_kib: 0,
@@ -222,6 +226,7 @@ impl Run {
             }
             Deed::Freeze(deed) => self.freeze(deed),
             Deed::Cluster(deed) => self.disturb_cluster(deed),
+            Deed::Endurance(deed) => self.endure(deed),
         }
         deed.kind()
     }
@@ -279,6 +284,7 @@ impl Run {
             faults: std::mem::take(&mut self.faults),
             restarts: std::mem::take(&mut self.restarts),
             resumes: std::mem::take(&mut self.resumes),
+            endured: std::mem::take(&mut self.endured),
             memory_peak_kib: self.memory_peak_kib,
             broker: self.brokers.version().to_owned(),
         };

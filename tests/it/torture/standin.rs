@@ -10,12 +10,16 @@ use crate::support::{Site, signal, until};
 /// Faults of billing: much of everything.
 const BILLING: &str = "--malformed 0.01 --unmapped 0.01 --missing 0.01 --too-long 0.01 \
     --duplicate 0.04 --corrected 0.04 --newer 0.08 --items 0.1 --encodings 0.03 --bare 0.02 \
-    --until-quiet 1h";
+    --until-quiet 24h";
 
 /// Faults of asset management: much of everything, and answers that are later than `answer.timeout`.
 const ASSETS: &str = "--negative 0.04 --doubled 0.02 --positive-then-negative 0.01 \
     --negative-then-positive 0.01 --silent 0.005 --malformed 0.005 --orphan 0.01 \
     --by-body-only 0.02 --late 0.01 --late-by 5s";
+
+/// How many messages a second billing sends through a fault that lasts. A window is a twentieth of it,
+/// of which each message has a line in the history for each time that a blocked broker did not take it.
+const ENDURANCE_RATE: u32 = 1_500;
 
 /// What billing does.
 pub(super) fn billing(plan: &Plan) -> String {
@@ -29,8 +33,10 @@ pub(super) fn billing(plan: &Plan) -> String {
         Schedule::Freeze => 5,
         Schedule::Broker => 9,
         Schedule::Cluster => 12,
+        Schedule::Alarm | Schedule::Away | Schedule::Backlog => 0,
     };
     let pace = match requests.checked_div(faults * seconds) {
+        _ if plan.schedule.lasts() => format!("--rate {ENDURANCE_RATE}"),
         Some(rate) => format!("--rate {}", rate.clamp(20, 1_500)),
         None => String::new(),
     };
