@@ -124,9 +124,13 @@ struct Intake {
 impl Handler for Intake {
     fn receive(&self, batch: Vec<Arrival>) -> Receiving<'_> {
         Box::pin(async move {
-            for waiting in self.office.take(&batch) {
-                // The other end is there for as long as this one is.
-                self.inbox.send(waiting).await.map_err(|_| StoreError::Closed)?;
+            // Room for all of them before any is taken: a batch whose connection is lost meanwhile
+            // is forgotten half way, and what was taken of it would never be answered.
+            // The other end is there for as long as this one is.
+            let room = self.inbox.reserve_many(batch.len()).await;
+            let room = room.map_err(|_| StoreError::Closed)?;
+            for (place, waiting) in room.zip(self.office.take(&batch)) {
+                place.send(waiting);
             }
             Ok(())
         })
@@ -344,5 +348,33 @@ impl Agenda {
     fn pop(&mut self) -> Option<Errand> {
         let Reverse((_, place)) = self.order.pop()?;
         self.errands.remove(&place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::runtime::SystemClock;
+
+    #[test]
+    fn nothing_is_taken_of_a_batch_before_there_is_room_for_all_of_it() {
+        let history = History::begin(None, Arc::new(SystemClock)).unwrap();
+        let locations = Mutex::new(Locations::new(1, AnswerMix::POSITIVE, "answers"));
+        let office = Arc::new(Office {
+            options: Options::default(),
+            locations,
+            quiet: Quiet::new(),
+            waiting: AtomicU64::new(0),
+            live: Arc::new(Live::new()),
+            history,
+        });
+        let (inbox, _outbox) = mpsc::channel(2);
+        let _taken = inbox.clone().try_reserve_owned().unwrap();
+        let intake = Intake { office: Arc::clone(&office), inbox };
+        let batch = vec![Arrival { payload: Vec::new(), properties: Properties::default() }; 2];
+        assert!(intake.receive(batch).now_or_never().is_none());
+        assert_eq!(office.live.count(Count::Locations), 0);
     }
 }

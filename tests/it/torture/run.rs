@@ -29,7 +29,7 @@ const WINDOWS_AT_A_TIME: u64 = 2;
 const PREFETCH: u64 = 500;
 
 /// The most memory that a bridge may hold under load.
-const MEMORY_MAX_KIB: u64 = 100 * 1024;
+pub(super) const MEMORY_MAX_KIB: u64 = 100 * 1024;
 
 /// The same where it connects again and again. Each connection has two buffers of 4 MiB (lapin), of
 /// which the first ones are never touched; later ones lie in memory that the allocator has used
