@@ -18,6 +18,7 @@ const MAX: Duration = Duration::from_secs(30);
 /// The waits between attempts; never gives up.
 #[derive(Debug)]
 pub struct Backoff {
+    max: Duration,
     caps: ExponentialBackoff,
 }
 
@@ -30,24 +31,30 @@ impl Default for Backoff {
 impl Backoff {
     /// Begins with short waits.
     pub fn new() -> Self {
-        Self { caps: caps() }
+        Self::up_to(MAX)
     }
 
-    /// The next wait: somewhere between nothing and a cap that doubles from 0.2 s to 30 s.
+    /// The same with a lower cap of every wait, for what costs little to try.
+    pub fn up_to(max: Duration) -> Self {
+        Self { max, caps: caps(max) }
+    }
+
+    /// The next wait: somewhere between nothing and a cap that doubles from 0.2 s to 30 s, or to
+    /// the lower one.
     pub fn next_wait(&mut self) -> Duration {
-        self.caps.next().unwrap_or(MAX).mul_f64(fraction())
+        self.caps.next().unwrap_or(self.max).mul_f64(fraction())
     }
 
     /// Begins anew, after things went well for a while.
     pub fn reset(&mut self) {
-        self.caps = caps();
+        self.caps = caps(self.max);
     }
 }
 
-fn caps() -> ExponentialBackoff {
+fn caps(max: Duration) -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(FIRST)
-        .with_max_delay(MAX)
+        .with_max_delay(max)
         .with_factor(2.0)
         .without_max_times()
         .build()
@@ -74,5 +81,15 @@ mod tests {
         assert!(waits.iter().any(|wait| *wait > MAX / 2));
         backoff.reset();
         assert!(backoff.next_wait() <= FIRST);
+    }
+
+    #[test]
+    fn a_lower_cap_is_never_exceeded() {
+        let max = Duration::from_secs(3);
+        let mut backoff = Backoff::up_to(max);
+        for _ in 0..2 {
+            assert!((0..100).all(|_| backoff.next_wait() <= max));
+            backoff.reset();
+        }
     }
 }

@@ -33,6 +33,10 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// (<https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout>).
 const HOLD_MAX: Duration = Duration::from_mins(15);
 
+/// The longest wait before a batch is offered again: it costs a write that fails, and when there is
+/// room again for what was full, things go on within this.
+const OFFER_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// How long the stream of deliveries may take to tell why it ended.
 const LAST_ERROR_WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -169,6 +173,9 @@ impl Consumer {
             let ended = self.generation(&mut care, handler.as_ref(), &stop).await;
             self.health.update(|facts| facts.connected_since = None);
             let Err(mut broken) = ended else { break };
+            // Nothing is to be said against the broker then, and the next batch is handed over with
+            // care: no reason to wait longer each time.
+            let was_store = matches!(broken, Broken::Store { .. });
             if broken.is_unreadable() {
                 self.report(&broken, Duration::ZERO);
                 match self.read_carefully(handler.as_ref(), &stop).await {
@@ -179,7 +186,7 @@ impl Consumer {
             if matches!(broken, Broken::Store { .. }) {
                 care = Care::Cautious;
             }
-            if begun.elapsed() >= HEALTHY_AFTER {
+            if was_store || begun.elapsed() >= HEALTHY_AFTER {
                 backoff.reset();
             }
             let wait = backoff.next_wait();
@@ -344,7 +351,7 @@ impl Consumer {
         stop: &CancellationToken,
     ) -> Result<(), StoreError> {
         let begun = Instant::now();
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::up_to(OFFER_WAIT_MAX);
         loop {
             let error = match handler.receive(batch.clone()).await {
                 Ok(()) => return Ok(()),

@@ -1,6 +1,6 @@
 //! Consuming: settled once durable, given back otherwise, in order.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tieline::amqp::{Role, Topology};
 use tieline::bridge::HeaderValue;
@@ -8,6 +8,9 @@ use tieline::bridge::HeaderValue;
 use super::bench::{Api, PATIENCE, consume, fill, has_rabbitmq, names, node, site};
 
 const QUEUE: &str = "ccb.sp.request";
+
+/// How long a dozen short outages may take, also on a busy machine.
+const OUTAGES_MAX: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn deliveries_are_handed_over_in_order_and_settled() {
@@ -55,6 +58,28 @@ async fn an_outage_of_the_store_costs_one_delivery_and_not_one_per_attempt() {
         let expected = (attempt > 0).then_some(HeaderValue::Integer(1));
         assert_eq!(count.map(|(_, count)| count.clone()), expected, "attempt {attempt}");
     }
+    consumer.stop().await;
+}
+
+/// A store that failed says nothing against the broker: twelve short outages on end kept the queue
+/// waiting for half a minute each, as if it were the broker that was lost again and again.
+#[tokio::test]
+async fn outages_of_the_store_on_end_make_nobody_wait_longer_each_time() {
+    if !has_rabbitmq() {
+        return;
+    }
+    const OUTAGES: usize = 12;
+    let (_, endpoint) = site("store-outages").await;
+    let mut consumer = consume(&endpoint, QUEUE, &[false, true].repeat(OUTAGES));
+    let begun = Instant::now();
+    for _ in 0..OUTAGES {
+        fill(&endpoint, QUEUE, "m", 1).await;
+        for _attempt in 0..2 {
+            assert_eq!(consumer.next_batch().await, ["m0"]);
+        }
+    }
+    let took = begun.elapsed();
+    assert!(took < OUTAGES_MAX, "{took:?}, expected at most {OUTAGES_MAX:?}");
     consumer.stop().await;
 }
 

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::evidence::Status;
 use super::plan::{Plan, Schedule};
 use super::random::Random;
+use super::reading;
 use super::report::Course;
 use super::run::{Run, run, tell};
 use crate::support::{queue, until_within};
 
-/// How soon the bridge must go on by itself once there is room.
+/// How soon the bridge must go on by itself once there is room, on every leg that has work.
 const RESUME_MAX: Duration = Duration::from_secs(10);
 
 /// How soon nothing must be under way any more, at the most, also on a busy machine: less than any
@@ -22,8 +24,8 @@ const RESUME_MAX: Duration = Duration::from_secs(10);
 const DRAIN_MAX: Duration = Duration::from_mins(1);
 
 /// What the store needs for a request, at most, and for itself.
-const BYTES_PER_REQUEST: u64 = 12 * 1024;
-const BYTES_AT_LEAST: u64 = 64 * 1024 * 1024;
+const BYTES_PER_REQUEST: u64 = 4 * 1024;
+const BYTES_AT_LEAST: u64 = 128 * 1024 * 1024;
 
 /// How the bridge says that there is no room.
 const IS_FULL: &str = "disk is full";
@@ -110,16 +112,25 @@ impl Run {
         }
         // What was under way stays in doubt, for its outcome could not be recorded.
         self.doubts.bridge += 1;
-        let status = || self.site.cli(&["store", "status", "--json"]).ended(0).json();
-        let before = status();
-        disk.free();
+        let before = self.status();
+        self.disk.as_ref().unwrap().free();
         let start = Instant::now();
-        let what = "the bridge to record something";
-        until_within(patience, what, || (status() != before).then_some(()));
+        let what = "the bridge to take requests and answers in";
+        until_within(patience, what, || {
+            let now = self.status();
+            let is_on = now.recorded() > before.recorded() && now.settled() > before.settled();
+            // After the last request there may be nothing more of either.
+            let is_over = self.is_too_late() && (now != before || self.has_met_nothing());
+            (is_on || is_over).then_some(())
+        });
         let took = start.elapsed();
         self.resumes.push(took);
         assert!(took <= RESUME_MAX, "{what} took {took:?}, expected at most {RESUME_MAX:?}");
         true
+    }
+
+    fn status(&self) -> Status {
+        reading::read(&self.site, &["store", "status"])
     }
 
     /// Whether everything was sent and taken, so that what is left of the disk was enough.

@@ -120,10 +120,22 @@ pub(super) struct OpenError {
 }
 
 /// What `tieline store status` tells.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 pub(super) struct Status {
     pub(super) requests: BTreeMap<String, u64>,
     pub(super) outbox: BTreeMap<String, u64>,
+}
+
+impl Status {
+    /// How many requests the store has.
+    pub(super) fn recorded(&self) -> u64 {
+        self.requests.values().sum()
+    }
+
+    /// How many of them an answer has settled.
+    pub(super) fn settled(&self) -> u64 {
+        ["applied", "rejected"].iter().filter_map(|state| self.requests.get(*state)).sum()
+    }
 }
 
 /// What `tieline errors groups` tells.

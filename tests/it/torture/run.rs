@@ -203,7 +203,7 @@ impl Run {
     }
 
     /// Whether a fault might wait in vain for messages: billing has sent all. A kill waits for none.
-    fn is_too_late(&mut self) -> bool {
+    pub(super) fn is_too_late(&mut self) -> bool {
         let is_all_sent = self.progress.look().sent >= u64::from(self.plan.requests);
         is_all_sent && self.plan.schedule != Schedule::Kills
     }
