@@ -2,8 +2,10 @@
 //! <https://www.rabbitmq.com/amqp-0-9-1-protocol>
 
 use std::io;
+use std::time::Duration;
 
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
 
 use super::super::connection::Wire;
 
@@ -11,6 +13,9 @@ use super::super::connection::Wire;
 pub(super) const METHOD: u8 = 1;
 pub(super) const HEADER: u8 = 2;
 pub(super) const BODY: u8 = 3;
+
+/// Kind, channel and size.
+const HEAD_BYTES: usize = 7;
 
 /// The last byte of each frame.
 const END: u8 = 0xce;
@@ -25,25 +30,51 @@ pub(super) struct Frame {
     pub(super) payload: Vec<u8>,
 }
 
-/// Reads a frame.
-pub(super) async fn read(stream: &mut Wire) -> io::Result<Frame> {
-    let mut head = [0; 7];
-    stream.read_exact(&mut head).await?;
-    let [kind, _, _, a, b, c, d] = head;
+/// How long the rest of something may take to go on once it has begun.
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How many bytes are read at once, at most.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// Reads a frame, of which `begun` holds what came before. Given up half-way it can be taken up
+/// again: nothing that arrived is lost. Nothing at all for as long as the patience lasts is
+/// [`io::ErrorKind::TimedOut`].
+pub(super) async fn read(
+    stream: &mut Wire,
+    begun: &mut Vec<u8>,
+    patience: Duration,
+) -> io::Result<Frame> {
+    loop {
+        if let Some(frame) = first(begun)? {
+            return Ok(frame);
+        }
+        let wait = if begun.is_empty() { patience } else { WAIT_MAX };
+        let mut chunk = vec![0; CHUNK_BYTES];
+        match timeout(wait, stream.read(&mut chunk)).await?? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => begun.extend(&chunk[..count]),
+        }
+    }
+}
+
+/// Takes the first frame out of what has come, if it is there as a whole.
+fn first(begun: &mut Vec<u8>) -> io::Result<Option<Frame>> {
+    let Some(&[kind, _, _, a, b, c, d]) = begun.first_chunk() else { return Ok(None) };
     let size = u32::from_be_bytes([a, b, c, d]) as usize;
     if size > FRAME_BYTES_MAX {
         let why = format!("found a frame of {size} bytes, expected at most {FRAME_BYTES_MAX}");
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
-    let mut payload = vec![0; size + 1];
-    stream.read_exact(&mut payload).await?;
-    match payload.pop() {
-        Some(END) => Ok(Frame { kind, payload }),
-        other => {
-            let why = format!("found {other:?} at the end of a frame, expected {END}");
-            Err(io::Error::new(io::ErrorKind::InvalidData, why))
-        }
+    let Some(end) = begun.get(HEAD_BYTES + size).copied() else { return Ok(None) };
+    let rest = begun.split_off(HEAD_BYTES + size + 1);
+    let mut payload = std::mem::replace(begun, rest);
+    payload.truncate(HEAD_BYTES + size);
+    payload.drain(..HEAD_BYTES);
+    if end == END {
+        return Ok(Some(Frame { kind, payload }));
     }
+    let why = format!("found {end} at the end of a frame, expected {END}");
+    Err(io::Error::new(io::ErrorKind::InvalidData, why))
 }
 
 /// Writes a method.
@@ -139,5 +170,73 @@ impl<'a> Reading<'a> {
     pub(super) fn long_string(&mut self) -> Option<&'a [u8]> {
         let length = self.long()?;
         self.bytes(length as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use futures_util::{AsyncRead, AsyncWrite, FutureExt as _};
+
+    use super::*;
+
+    /// A stream of pieces; one that is empty has not come yet.
+    struct Pieces(VecDeque<&'static [u8]>);
+
+    impl AsyncRead for Pieces {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            to: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            match self.0.pop_front() {
+                Some([]) => Poll::Pending,
+                piece => {
+                    let piece = piece.unwrap_or_default();
+                    to[..piece.len()].copy_from_slice(piece);
+                    Poll::Ready(Ok(piece.len()))
+                }
+            }
+        }
+    }
+
+    impl AsyncWrite for Pieces {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_was_given_up_half_way_is_taken_up_again() {
+        let pieces: [&[u8]; 5] =
+            [b"\x03\0\x01\0\0", b"", b"\0\x02a", b"", b"b\xce\x02\0\x01\0\0\0\0\xce"];
+        let mut stream: Wire = Box::new(Pieces(pieces.into()));
+        let mut begun = Vec::new();
+        for _ in 0..2 {
+            let given_up = read(&mut stream, &mut begun, WAIT_MAX).now_or_never();
+            assert!(given_up.is_none());
+        }
+        for expected in [(BODY, &b"ab"[..]), (HEADER, b"")] {
+            let frame = read(&mut stream, &mut begun, WAIT_MAX).await.unwrap();
+            assert_eq!((frame.kind, &frame.payload[..]), expected);
+        }
+        assert!(begun.is_empty());
+        let error = read(&mut stream, &mut begun, WAIT_MAX).await.err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -8,15 +8,12 @@ use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
 
 use super::super::connection::{Endpoint, PROTOCOL_HEADER, Wire};
-use super::frames::{self, BODY, Frame, HEADER, METHOD, Reading, Writing};
+use super::frames::{self, BODY, Frame, HEADER, METHOD, Reading, WAIT_MAX, Writing};
 use super::properties;
 use crate::bridge::Arrival;
 
 /// The channel.
 const CHANNEL: u16 = 1;
-
-/// How long the broker may take for an answer.
-const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The largest message that is read, in bytes; RabbitMQ's own limit was 128 MiB until 4.0.
 const BODY_BYTES_MAX: u64 = 128 << 20;
@@ -44,6 +41,8 @@ pub(in super::super) struct Delivered {
 /// A connection with one channel and one consumer.
 pub(in super::super) struct Reader {
     stream: Wire,
+    /// What has come of the next frame.
+    begun: Vec<u8>,
 }
 
 impl Reader {
@@ -54,7 +53,7 @@ impl Reader {
         prefetch: u16,
     ) -> io::Result<Self> {
         let stream = endpoint.dial().await?;
-        let mut reader = Self { stream };
+        let mut reader = Self { stream, begun: Vec::new() };
         timeout(WAIT_MAX, reader.begin(endpoint, queue, prefetch)).await??;
         Ok(reader)
     }
@@ -86,18 +85,19 @@ impl Reader {
         Ok(())
     }
 
-    /// The next delivery, or nothing if none comes for so long.
+    /// The next delivery, or nothing if none comes for so long. Given up half-way, the rest of it is
+    /// passed over by [`Self::close`].
     pub(in super::super) async fn next(
         &mut self,
         patience: Duration,
     ) -> io::Result<Option<Delivered>> {
-        let method = match timeout(patience, self.method()).await {
-            Ok(method) => method?,
-            Err(_) => return Ok(None),
-        };
-        match method {
-            (DELIVER, arguments) => timeout(WAIT_MAX, self.content(&arguments)).await?.map(Some),
-            (found, _) => Err(refused(found, DELIVER)),
+        match self.method(patience).await {
+            Ok((DELIVER, arguments)) => self.content(&arguments).await.map(Some),
+            Ok((found, _)) => Err(refused(found, DELIVER)),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && self.begun.is_empty() => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -112,7 +112,7 @@ impl Reader {
             Some((tag, raw.short_string()?, raw.short_string()?))
         };
         let (tag, exchange, routing_key) = head().ok_or_else(short)?;
-        let header = self.frame(HEADER).await?;
+        let header = self.frame(HEADER, WAIT_MAX).await?;
         let mut raw = Reading(&header.payload);
         let size = raw.long().and_then(|_| raw.long_long()).ok_or_else(short)?;
         if size > BODY_BYTES_MAX {
@@ -123,7 +123,7 @@ impl Reader {
         properties.routing_key = String::from_utf8_lossy(routing_key).into_owned();
         let mut payload = Vec::new();
         while (payload.len() as u64) < size {
-            payload.extend(self.frame(BODY).await?.payload);
+            payload.extend(self.frame(BODY, WAIT_MAX).await?.payload);
         }
         Ok(Delivered { arrival: Arrival { payload, properties }, tag })
     }
@@ -142,7 +142,7 @@ impl Reader {
         let closed = async {
             loop {
                 // What was delivered meanwhile goes back.
-                if let (CHANNEL_CLOSE_OK, _) = self.method().await? {
+                if let (CHANNEL_CLOSE_OK, _) = self.method(WAIT_MAX).await? {
                     return Ok::<_, io::Error>(());
                 }
             }
@@ -157,15 +157,15 @@ impl Reader {
 
     /// Waits for a method and returns its arguments.
     async fn expect(&mut self, expected: Method) -> io::Result<Vec<u8>> {
-        match self.method().await? {
+        match self.method(WAIT_MAX).await? {
             (found, arguments) if found == expected => Ok(arguments),
             (found, _) => Err(refused(found, expected)),
         }
     }
 
     /// The next method; heartbeats, and the rest of what nobody waits for, are passed over.
-    async fn method(&mut self) -> io::Result<(Method, Vec<u8>)> {
-        let frame = self.frame(METHOD).await?;
+    async fn method(&mut self, patience: Duration) -> io::Result<(Method, Vec<u8>)> {
+        let frame = self.frame(METHOD, patience).await?;
         let mut raw = Reading(&frame.payload);
         let method =
             raw.short().zip(raw.short()).ok_or_else(|| invalid("a method without a name"))?;
@@ -177,9 +177,9 @@ impl Reader {
         }
     }
 
-    async fn frame(&mut self, kind: u8) -> io::Result<Frame> {
+    async fn frame(&mut self, kind: u8, patience: Duration) -> io::Result<Frame> {
         loop {
-            let frame = frames::read(&mut self.stream).await?;
+            let frame = frames::read(&mut self.stream, &mut self.begun, patience).await?;
             if frame.kind == kind {
                 return Ok(frame);
             }
