@@ -14,13 +14,23 @@ use std::process::Command;
 
 use super::output;
 
-const ROOM: [(&str, &str); 2] =
-    [("RUST_MIN_STACK", "67108864"), ("MALLOC_MMAP_THRESHOLD_", "524288")];
+const STACK: &str = "RUST_MIN_STACK";
+const STACK_BYTES: usize = 64 << 20;
+const MMAP_THRESHOLD: &str = "MALLOC_MMAP_THRESHOLD_";
+const MMAP_THRESHOLD_BYTES: usize = 512 << 10;
 
-/// Begins this process anew with what is missing of it; what is set already stays as it is.
+/// Begins this process anew with what is missing of it. What is set already stays as it is, but for
+/// a stack that is too small: one message would end the process again and again.
 pub(super) fn make() {
-    let missing = ROOM.into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
-    let missing: Vec<_> = missing.collect();
+    let set = |name| std::env::var_os(name);
+    let stack = set(STACK).and_then(|bytes| bytes.to_str()?.parse::<usize>().ok());
+    let mut missing = Vec::new();
+    if stack.is_none_or(|bytes| bytes < STACK_BYTES) {
+        missing.push((STACK, STACK_BYTES.to_string()));
+    }
+    if set(MMAP_THRESHOLD).is_none() {
+        missing.push((MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES.to_string()));
+    }
     if missing.is_empty() {
         return;
     }

@@ -81,6 +81,8 @@ impl Settings {
     pub(super) fn command(&self, dir: &Path) -> Command {
         let mut command = Command::new(binary());
         command.current_dir(dir).env("NO_COLOR", "1").env("TZ", "UTC");
+        // Too small for headers that are nested deep; it has to see to that itself.
+        command.env("RUST_MIN_STACK", "2097152");
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("TIELINE_") {
                 command.env_remove(name);
