@@ -3,7 +3,7 @@
 //! Knows the bridge's ports and messages; knows nothing of the store, the rules or the
 //! translation. Read in this order: [`connection`] (one connection, with our own supervision),
 //! [`headers`] (properties in and out), [`consumer`] (deliveries to the bridge, then settled),
-//! `careful` (what lapin cannot read), [`publisher`] (windows of publishes, confirmed as a whole),
+//! `careful` (what lapin cannot read), `watch` (what is not delivered), [`publisher`] (windows of publishes, confirmed as a whole),
 //! [`topology`] (the queues), [`fence`] (what the broker remembers of the store). Beside the way lie
 //! [`facts`] and [`greeting`], for those who ask how a broker is.
 //!
@@ -23,6 +23,7 @@ mod problem;
 pub mod publisher;
 mod session;
 pub mod topology;
+mod watch;
 mod window;
 
 pub use connection::{Endpoint, EndpointError};

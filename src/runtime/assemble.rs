@@ -273,6 +273,7 @@ impl Bridge {
         let limits = amqp::consumer::Settings {
             prefetch: self.settings.amqp.prefetch,
             batch_max: self.settings.amqp.batch as usize,
+            ..amqp::consumer::Settings::default()
         };
         let mut health = Vec::new();
         for (name, role, endpoint, handler) in legs {
@@ -427,16 +428,25 @@ fn reload(settings: &Settings, transforms: &Transforms) {
     }
 }
 
-/// How a consumer's connection stands.
+/// How a consumer stands.
 fn connection((name, health): &(String, Arc<amqp::consumer::Health>)) -> Check {
     let facts = health.facts();
+    let mut detail = format!("connected, generation {}", facts.generation);
+    if facts.read_with_care > 0 {
+        let (count, unreadable) = (facts.read_with_care, facts.unreadable);
+        detail = format!("{detail}; read with care: {count}, of them unreadable: {unreadable}");
+    }
+    if let Some(why) = &facts.careful {
+        detail = format!("{detail}; reading with care now: {why}");
+    }
     // Connected and in trouble: the store refuses what arrives.
-    let ok = facts.connected_since.is_some() && facts.trouble.is_none();
-    let detail = match (&facts.trouble, ok) {
-        (Some(trouble), _) => trouble.clone(),
-        (None, true) => format!("connected, generation {}", facts.generation),
-        (None, false) => "not connected yet".to_owned(),
-    };
+    let trouble = facts.trouble.or_else(|| {
+        let undelivered =
+            |count| format!("{count} messages wait, and the broker delivers none here");
+        facts.undelivered.map(undelivered)
+    });
+    let ok = facts.connected_since.is_some() && trouble.is_none();
+    let detail = trouble.unwrap_or(if ok { detail } else { "not connected yet".to_owned() });
     Check { name: name.clone(), ok, detail }
 }
 

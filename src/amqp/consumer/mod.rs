@@ -5,6 +5,8 @@
 //! wait. Nothing is ever requeued or rejected as a way of trying again; that could move a message
 //! behind newer ones (<https://www.rabbitmq.com/docs/quorum-queues#repeated-requeues>).
 
+mod with_care;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,10 +19,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::careful::Reader;
 use super::connection::{Endpoint, Link};
 use super::headers::{arrival, short};
 use super::problem::{ConnectError, sentence};
+use super::watch::{Seen, Watch};
 use crate::bridge::ports::{Handler, Receiving};
 use crate::bridge::{Arrival, StoreError};
 
@@ -40,12 +42,15 @@ const OFFER_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long the stream of deliveries may take to tell why it ended.
 const LAST_ERROR_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// How long the careful reader waits for its first message: the broker has to notice that the
-/// consumer before it is gone.
-const FIRST_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long the careful reader waits for each further message: as short as that at first, twice as long each time that
+/// it is called for again soon, so that a sender who goes on sending what lapin cannot read costs
+/// a few connections and not two for each message.
+const NEXT_WAIT_FIRST: Duration = Duration::from_millis(200);
+const NEXT_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// How long it waits for each further one.
-const NEXT_WAIT_MAX: Duration = Duration::from_millis(200);
+/// How long it is from one look at a quiet queue to the next, at most; twice as long after each that
+/// led to nothing.
+const LOOK_EVERY_MAX: Duration = Duration::from_mins(30);
 
 /// How long the broker may take to answer at the end.
 const FAREWELL_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -59,11 +64,14 @@ pub struct Settings {
     /// How many deliveries are handed over and settled together: half of the prefetch lets one batch
     /// be read while the one before is being recorded.
     pub batch_max: usize,
+    /// How long nothing has come when the broker is asked whether messages wait; they have to wait
+    /// as long again for it to count.
+    pub look_every: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { prefetch: 1000, batch_max: 500 }
+        Self { prefetch: 1000, batch_max: 500, look_every: Duration::from_secs(30) }
     }
 }
 
@@ -80,6 +88,14 @@ pub struct Facts {
     pub settled: u64,
     /// Why it does not consume.
     pub trouble: Option<String>,
+    /// Why it reads with care, while it does.
+    pub careful: Option<String>,
+    /// How many messages it has read with care.
+    pub read_with_care: u64,
+    /// How many of them have properties that cannot be read.
+    pub unreadable: u64,
+    /// How many messages wait that the broker delivers on no connection.
+    pub undelivered: Option<u32>,
 }
 
 /// Shared view of a consumer's [`Facts`].
@@ -114,7 +130,9 @@ enum Broken {
     Channel { queue: String, error: lapin::Error },
     #[error("consume {queue}: the broker cancelled the consumer; was the queue deleted?")]
     Cancelled { queue: String },
-    #[error("read {queue} message by message: {error}")]
+    #[error("{ready} messages wait on {queue}, and the broker has delivered none for a while")]
+    Stalled { queue: String, ready: u32 },
+    #[error("read {queue} with care: {error}")]
     Careful { queue: String, error: std::io::Error },
     #[error("hand over what arrived on {queue}")]
     Store {
@@ -133,6 +151,16 @@ impl Broken {
             ErrorKind::ProtocolError(said) => {
                 matches!(said.kind(), AMQPErrorKind::Hard(AMQPHardError::FRAMEERROR))
             }
+            _ => false,
+        }
+    }
+
+    /// Whether it ended because nothing came. A frame that is too large for lapin's buffer also
+    /// looks like that: it waits for the rest, and reads not even heartbeats.
+    fn is_silence(&self) -> bool {
+        match self {
+            Self::Stalled { .. } => true,
+            Self::Channel { error, .. } => matches!(error.kind(), ErrorKind::MissingHeartbeatError),
             _ => false,
         }
     }
@@ -167,18 +195,29 @@ impl Consumer {
     pub async fn run(self, handler: Arc<dyn Handler>, stop: CancellationToken) {
         let mut backoff = Backoff::new();
         let mut care = Care::Usual;
+        let mut next_wait = NEXT_WAIT_FIRST;
+        let mut look_every = self.settings.look_every;
         while !stop.is_cancelled() {
             let begun = Instant::now();
             self.health.update(|facts| facts.generation += 1);
-            let ended = self.generation(&mut care, handler.as_ref(), &stop).await;
+            let ended = self.generation(&mut care, look_every, handler.as_ref(), &stop).await;
             self.health.update(|facts| facts.connected_since = None);
             let Err(mut broken) = ended else { break };
             // Nothing is to be said against the broker then, and the next batch is handed over with
             // care: no reason to wait longer each time.
             let was_store = matches!(broken, Broken::Store { .. });
-            if broken.is_unreadable() {
-                self.report(&broken, Duration::ZERO);
-                match self.read_carefully(handler.as_ref(), &stop).await {
+            let is_healthy = begun.elapsed() >= HEALTHY_AFTER;
+            let is_mute = self.health.facts().last_delivery.is_none_or(|last| last < begun);
+            if !is_mute {
+                look_every = self.settings.look_every;
+            }
+            if matches!(broken, Broken::Stalled { .. }) {
+                look_every = LOOK_EVERY_MAX.min(2 * look_every);
+            }
+            if broken.is_unreadable() || is_mute && broken.is_silence() {
+                next_wait =
+                    if is_healthy { NEXT_WAIT_FIRST } else { NEXT_WAIT_MAX.min(2 * next_wait) };
+                match self.read_carefully(&broken, next_wait, handler.as_ref(), &stop).await {
                     Ok(()) => continue,
                     Err(error) => broken = error,
                 }
@@ -186,11 +225,11 @@ impl Consumer {
             if matches!(broken, Broken::Store { .. }) {
                 care = Care::Cautious;
             }
-            if was_store || begun.elapsed() >= HEALTHY_AFTER {
+            if was_store || is_healthy {
                 backoff.reset();
             }
             let wait = backoff.next_wait();
-            self.report(&broken, wait);
+            self.report(&broken, &format!("again in {} ms", wait.as_millis()));
             tokio::select! {
                 () = sleep(wait) => {}
                 () = stop.cancelled() => {}
@@ -198,22 +237,23 @@ impl Consumer {
         }
     }
 
-    fn report(&self, broken: &Broken, wait: Duration) {
+    fn report(&self, broken: &Broken, then: &str) -> String {
         let why = with_sources(broken);
         tracing::warn!(
             queue.name = self.queue,
             broker = %self.endpoint,
-            "consumer of {} interrupted: {why}; again in {} ms",
-            self.queue,
-            wait.as_millis()
+            "consumer of {} interrupted: {why}; {then}",
+            self.queue
         );
-        self.health.update(|facts| facts.trouble = Some(why));
+        self.health.update(|facts| facts.trouble = Some(why.clone()));
+        why
     }
 
     /// Consumes on one connection until it breaks, or to the good end.
     async fn generation(
         &self,
         care: &mut Care,
+        look_every: Duration,
         handler: &dyn Handler,
         stop: &CancellationToken,
     ) -> Result<(), Broken> {
@@ -222,7 +262,8 @@ impl Consumer {
             link = self.endpoint.connect(&purpose) => link?,
             () = stop.cancelled() => return Ok(()),
         };
-        match self.consume(&link, care, handler, stop).await {
+        let watch = Watch::new(&link, &self.queue, look_every);
+        match self.consume((&link, watch), care, handler, stop).await {
             Ok(channel) => {
                 self.farewell(link, &channel).await;
                 Ok(())
@@ -239,7 +280,7 @@ impl Consumer {
     /// Hands over batch after batch until it is to stop.
     async fn consume(
         &self,
-        link: &Link,
+        (link, watch): (&Link, Watch<'_>),
         care: &mut Care,
         handler: &dyn Handler,
         stop: &CancellationToken,
@@ -258,7 +299,7 @@ impl Consumer {
             facts.trouble = None;
         });
         tracing::info!(queue.name = self.queue, broker = %self.endpoint, "consuming {}", self.queue);
-        match self.take((&channel, &mut deliveries), care, handler, stop).await {
+        match self.take((&channel, &mut deliveries, watch), care, handler, stop).await {
             Ok(()) => Ok(channel),
             // The settlement fails over the same that the stream ends with, and says less.
             Err(failed @ Broken::Channel { .. }) => {
@@ -272,7 +313,7 @@ impl Consumer {
     /// Takes batch after batch until it is to stop.
     async fn take(
         &self,
-        (channel, deliveries): (&Channel, &mut lapin::Consumer),
+        (channel, deliveries, mut watch): (&Channel, &mut lapin::Consumer, Watch<'_>),
         care: &mut Care,
         handler: &dyn Handler,
         stop: &CancellationToken,
@@ -290,6 +331,10 @@ impl Consumer {
                     continue;
                 }
                 delivery = deliveries.next() => delivery,
+                seen = watch.twice(), if recording.is_none() => {
+                    self.judge(seen)?;
+                    continue;
+                }
             };
             let mut next = Some(first);
             let mut batch = Vec::new();
@@ -304,7 +349,7 @@ impl Consumer {
                     next = deliveries.next().now_or_never();
                 }
             }
-            self.health.update(|facts| facts.last_delivery = Some(Instant::now()));
+            self.delivered();
             let count = batch.len() as u64;
             // Read now, while the one before is being recorded; recorded after that one. If that
             // one fails, this one is forgotten with it, so that nothing overtakes.
@@ -315,6 +360,23 @@ impl Consumer {
             self.conclude(channel, recording.take(), care).await?;
             recording = Some(Recording { last_tag, count, receiving, received: None });
         }
+    }
+
+    fn judge(&self, seen: Seen) -> Result<(), Broken> {
+        match seen {
+            Seen::Calm => self.health.update(|facts| facts.undelivered = None),
+            Seen::Stalled { ready } => {
+                return Err(Broken::Stalled { queue: self.queue.clone(), ready });
+            }
+        }
+        Ok(())
+    }
+
+    fn delivered(&self) {
+        self.health.update(|facts| {
+            facts.last_delivery = Some(Instant::now());
+            facts.undelivered = None;
+        });
     }
 
     /// Waits until a batch is recorded, and settles it.
@@ -373,46 +435,6 @@ impl Consumer {
                 () = stop.cancelled() => {}
             }
         }
-    }
-
-    /// Takes what is at the head of the queue message by message, whatever its properties are, until
-    /// nothing more comes at once or what a generation can have had out is through.
-    async fn read_carefully(
-        &self,
-        handler: &dyn Handler,
-        stop: &CancellationToken,
-    ) -> Result<(), Broken> {
-        let broken = |error| Broken::Careful { queue: self.queue.clone(), error };
-        // As much as before is out at a time: what a stop gives back would otherwise go behind what
-        // was given back before.
-        let prefetch = self.settings.prefetch.max(1);
-        let mut reader =
-            Reader::open(&self.endpoint, &self.queue, prefetch).await.map_err(broken)?;
-        let mut patience = FIRST_WAIT_MAX;
-        for _ in 0..2 * u32::from(prefetch) {
-            let next = tokio::select! {
-                biased;
-                // What is out goes back.
-                () = stop.cancelled() => return Ok(()),
-                next = reader.next(patience) => next.map_err(broken)?,
-            };
-            let Some(delivered) = next else { break };
-            let (tag, arrival) = delivered.into_parts();
-            if let Some(what) = &arrival.properties.unreadable {
-                tracing::warn!(
-                    queue.name = self.queue,
-                    "a message on {} has properties that cannot be read: {what}",
-                    self.queue
-                );
-            }
-            self.health.update(|facts| facts.last_delivery = Some(Instant::now()));
-            let recorded = handler.receive(vec![arrival]).await;
-            recorded.map_err(|source| Broken::Store { queue: self.queue.clone(), source })?;
-            reader.settle(tag).await.map_err(broken)?;
-            self.health.update(|facts| facts.settled += 1);
-            patience = NEXT_WAIT_MAX;
-        }
-        reader.close().await.map_err(broken)
     }
 
     /// Ends a generation so that everything settled is settled on the broker as well: the channel's

@@ -116,12 +116,22 @@ pub(crate) struct Running {
 }
 
 /// Starts a consumer whose first batches are answered with these verdicts, and the others well.
-#[expect(clippy::disallowed_methods, reason = "a test starts its own tasks")]
 pub(crate) fn consume(endpoint: &Endpoint, queue: &str, verdicts: &[bool]) -> Running {
+    let settings = ConsumerSettings { prefetch: 50, batch_max: 20, ..ConsumerSettings::default() };
+    consume_with(endpoint, queue, settings, verdicts)
+}
+
+/// The same with these limits.
+#[expect(clippy::disallowed_methods, reason = "a test starts its own tasks")]
+pub(crate) fn consume_with(
+    endpoint: &Endpoint,
+    queue: &str,
+    settings: ConsumerSettings,
+    verdicts: &[bool],
+) -> Running {
     let (sender, got) = unbounded_channel();
     let verdicts = Arc::new(Mutex::new(verdicts.iter().copied().collect()));
     let handler = Arc::new(Recorder { got: sender, verdicts });
-    let settings = ConsumerSettings { prefetch: 50, batch_max: 20 };
     let consumer = Consumer::new(endpoint.clone(), queue, settings);
     let health = consumer.health();
     let stop = CancellationToken::new();
@@ -148,6 +158,12 @@ impl Running {
             payloads.extend(self.next_batch().await);
         }
         payloads
+    }
+
+    /// Fails if anything comes within this time.
+    pub(crate) async fn nothing_for(&mut self, time: Duration) {
+        let found = timeout(time, self.got.recv()).await;
+        assert!(found.is_err(), "expected nothing, found {found:?}");
     }
 
     /// Asks it to stop, waits until it has, and returns what it still handed over.
@@ -248,13 +264,17 @@ impl Api {
     }
 }
 
-/// A message of a queue that a connection holds.
-pub(crate) struct Held(Connection);
+/// Messages of a queue that a connection holds.
+pub(crate) struct Held {
+    connection: Connection,
+    /// Consumes until it is dropped.
+    _consumer: Option<lapin::Consumer>,
+}
 
 impl Held {
-    /// Gives it back by closing the connection.
+    /// Gives them back by closing the connection.
     pub(crate) async fn let_go(self) {
-        self.0.close(200, "done".into()).await.unwrap();
+        self.connection.close(200, "done".into()).await.unwrap();
     }
 }
 
@@ -266,5 +286,15 @@ pub(crate) async fn hold(endpoint: &Endpoint, queue: &str) -> Held {
     let channel = connection.create_channel().await.unwrap();
     let options = lapin::options::BasicGetOptions::default();
     assert!(channel.basic_get(queue.into(), options).await.unwrap().is_some());
-    Held(connection)
+    Held { connection, _consumer: None }
+}
+
+/// Consumes a queue, and settles nothing of the first so many messages.
+pub(crate) async fn hold_by_consuming(url: &str, queue: &str, prefetch: u16) -> Held {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.basic_qos(prefetch, BasicQosOptions::default()).await.unwrap();
+    let (consume, none) = (BasicConsumeOptions::default(), FieldTable::default());
+    let consumer = channel.basic_consume(queue.into(), "".into(), consume, none).await.unwrap();
+    Held { connection, _consumer: Some(consumer) }
 }

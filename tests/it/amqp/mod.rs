@@ -5,6 +5,7 @@ mod consuming;
 mod fence;
 mod outages;
 mod publishing;
+mod stalled;
 mod topology;
 mod traps;
 mod unreadable;

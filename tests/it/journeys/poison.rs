@@ -154,7 +154,7 @@ fn killed_among_unreadable_messages_it_loses_none_and_takes_none_twice() {
         raw.publish(queue::REQUEST, &properties, &request(&name, &name).bytes());
     }
     let mut bridge = site.start();
-    bridge.logs("has properties that cannot be read");
+    bridge.logs("TL1007");
     bridge.kill();
     bridge = site.start();
     let mut told: Vec<_> = site
