@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ports::{Counts, Lane, StoreError};
 use crate::domain::Failure;
@@ -36,7 +36,7 @@ struct Inner {
 }
 
 /// One line of the health report.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Check {
     pub name: String,
     pub ok: bool,

@@ -83,6 +83,14 @@ impl Properties {
             _ => None,
         })
     }
+
+    /// The bytes of all properties, if they could not be read.
+    pub fn raw(&self) -> Option<&[u8]> {
+        self.headers.iter().find_map(|(key, value)| match value {
+            HeaderValue::Bytes(raw) if key == header::RAW_PROPERTIES => Some(raw.as_slice()),
+            _ => None,
+        })
+    }
 }
 
 /// The names of the headers that tieline sends.

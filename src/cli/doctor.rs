@@ -9,6 +9,7 @@ use crate::amqp::Endpoint;
 use crate::amqp::facts::{Alarms, BrokerFacts, facts};
 use crate::amqp::topology::Severity;
 use crate::bridge::fence::{self, FenceQueue as _};
+use crate::bridge::health::Check;
 use crate::config::Settings;
 use crate::runtime::assemble;
 use crate::runtime::sides::{self, Sides};
@@ -41,6 +42,7 @@ pub(super) async fn run(doctor: Doctor, settings: &Settings) -> Result<Exit, Fai
     if settings.store.fence {
         lines.extend(fence(settings).await);
     }
+    lines.extend(bridge(settings).await);
     if doctor.json {
         output::json(
             &lines
@@ -198,6 +200,19 @@ async fn fence(settings: &Settings) -> Option<Line> {
         }
         Some(refusal) => Some(bad("fence", refusal.to_string(), Exit::Fence)),
     }
+}
+
+/// What the bridge says of itself, if it runs: how its consumers are, nobody else knows.
+async fn bridge(settings: &Settings) -> Vec<Line> {
+    let checks = crate::http::ask(&settings.http.listen).await.unwrap_or_default();
+    let line = |check: Check| {
+        let name = format!("bridge: {}", check.name);
+        match check.ok {
+            true => good(name, check.detail),
+            false => bad(name, check.detail, Exit::Failed),
+        }
+    };
+    checks.into_iter().map(line).collect()
 }
 
 fn first_line(text: &str) -> String {

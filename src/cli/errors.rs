@@ -236,6 +236,9 @@ async fn show(
         ("last", error.last_at.to_string()),
     ];
     pairs.extend(error.by.as_ref().map(|by| ("by", format!("{}: {}", by.name, by.reason))));
+    let message = operations.store.error_message(id).await?;
+    let raw = message.as_ref().and_then(|message| message.properties.raw());
+    pairs.extend(raw.map(|raw| ("raw properties", escaped(raw))));
     output::pairs(&pairs);
     views::print_defects(&error.failure);
     let open = error.status == ErrorStatus::Open;
@@ -246,6 +249,16 @@ async fn show(
         output::line(format_args!("send it again   tieline errors retry {id} --reason \"…\""));
     }
     Ok(Exit::Done)
+}
+
+/// How many bytes of properties that could not be read are shown.
+const RAW_BYTES_SHOWN: usize = 512;
+
+/// Bytes as text: what is no ASCII as `\xe9`.
+fn escaped(bytes: &[u8]) -> String {
+    let shown = bytes.get(..RAW_BYTES_SHOWN).unwrap_or(bytes);
+    let more = if shown.len() < bytes.len() { "…, all of them with --json" } else { "" };
+    format!("{} bytes: {}{more}", bytes.len(), shown.escape_ascii())
 }
 
 fn about(error: &ErrorView) -> String {

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -41,6 +43,22 @@ pub async fn serve(
         .route("/metrics", get(metrics))
         .with_state(pages);
     axum::serve(listener, router).with_graceful_shutdown(stop).await
+}
+
+/// How long a bridge may take to say how it is.
+const ASK_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// What a bridge at this address says of itself; nothing, if none answers there.
+pub async fn ask(address: &str) -> Option<Vec<Check>> {
+    #[derive(Deserialize)]
+    struct Ready {
+        checks: Vec<Check>,
+    }
+    // Only the first caller in a process sets it; the others find it set.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let client = reqwest::Client::builder().timeout(ASK_WAIT_MAX).no_proxy().build().ok()?;
+    let answer = client.get(format!("http://{address}/health/ready")).send().await.ok()?;
+    Some(answer.json::<Ready>().await.ok()?.checks)
 }
 
 /// The process runs.

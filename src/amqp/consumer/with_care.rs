@@ -54,7 +54,8 @@ impl Consumer {
         if let (Broken::Stalled { ready, .. }, 0) = (because, count) {
             tracing::warn!(
                 queue.name = queue,
-                "{ready} messages wait on {queue}, and the broker delivers none on a new connection"
+                "{ready} messages wait on {queue}, and the broker delivers none on a new connection \
+                 either"
             );
             self.health.update(|facts| facts.undelivered = Some(*ready));
         }

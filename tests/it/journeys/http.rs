@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use serde_json::Value;
 
-use crate::support::{Site, queue, request, until};
+use crate::support::{Raw, Site, queue, request, until};
 
 /// An address at which nobody listens now.
 fn free_address() -> String {
@@ -79,4 +79,30 @@ fn health_and_metrics_tell_how_it_stands() {
     assert_eq!(ended.code, Some(10), "{ended:?}");
     ended.says(&["http.listen"]);
     assert_eq!(bridge.stop().code, Some(0));
+}
+
+/// Only the bridge itself knows how its consumers are, so the doctor asks it.
+#[test]
+fn health_doctor_and_metrics_tell_what_was_read_with_care() {
+    let Some(site) = Site::open() else { return };
+    let address = free_address();
+    let site = site.with("http.listen", &address);
+    let bridge = site.start();
+    // A correlation id in ISO-8859-1.
+    let body = request("S1", "P1").bytes();
+    Raw::connect(&site.url).publish(queue::REQUEST, b"\x04\0\x05caf\xe9!", &body);
+    site.negative_reply_to("S1");
+    let told = "read with care: 1, of them unreadable: 1";
+    until("health to tell", || {
+        let (status, report) = ready(&address);
+        (status == 200 && report.to_string().contains(told)).then_some(())
+    });
+    let counted = "tieline_read_with_care_total{queue=\"ccb.sp.request\",result=\"unreadable\"} 1";
+    assert!(get(&address, "/metrics").1.contains(counted));
+    site.cli(&["doctor"]).ended(0).says(&["bridge: consumer ccb.sp.request", told]);
+    let id = site.error_id("TL1007");
+    site.cli(&["errors", "show", &id]).says(&["raw properties", "bytes: ", "\\x05caf\\xe9!"]);
+    bridge.stop();
+    let doctor = site.cli(&["doctor"]).ended(0);
+    assert!(!doctor.out.contains("bridge:"), "{}", doctor.out);
 }
