@@ -25,6 +25,10 @@
 //! settles it; [`bridge::dispatch`] publishes what waits ([`amqp::publisher`]); the answer comes in
 //! through [`bridge::answers`], and its reply goes out the same way as the location did.
 
+// Before the others: its macro is theirs.
+#[macro_use]
+mod points;
+
 pub mod amqp;
 pub mod bridge;
 pub mod cli;

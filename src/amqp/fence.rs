@@ -65,6 +65,14 @@ enum Trouble {
     Unsettled(Fate),
 }
 
+#[cfg(feature = "points")]
+impl Trouble {
+    /// What a lost connection comes to.
+    fn lost() -> Self {
+        Self::Unsettled(Fate::Unconfirmed(crate::points::FAILED.to_owned()))
+    }
+}
+
 impl From<lapin::Error> for Trouble {
     fn from(error: lapin::Error) -> Self {
         Self::Broker(error)
@@ -209,7 +217,9 @@ impl Port for FenceQueue {
                 give_back(held).await?;
                 return Ok(Some(found));
             }
+            point!("fence.held", return Err(Trouble::lost()));
             self.publish(channel, fence).await?;
+            point!("fence.published", return Err(Trouble::lost()));
             if let Some(held) = &held {
                 held.delivery.ack(BasicAckOptions::default()).await?;
             }

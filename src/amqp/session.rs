@@ -62,6 +62,14 @@ pub(super) enum Closed {
     Refused(u16, String),
 }
 
+#[cfg(feature = "points")]
+impl Closed {
+    /// What a lost connection comes to.
+    pub(super) fn made_to() -> Self {
+        Self::Away(crate::points::FAILED.to_owned())
+    }
+}
+
 impl Open {
     fn is_usable(&self) -> bool {
         self.link.is_connected() && self.channel.status().connected()
@@ -150,6 +158,7 @@ impl Session {
         let away = |error| Closed::Away(sentence(&error));
         let channel = link.channel().await.map_err(away)?;
         channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(away)?;
+        point!("session.connected", return Err(Closed::made_to()));
         let is_doubtful = std::mem::replace(&mut self.has_connected, true);
         Ok(Open { link, channel, since: Instant::now(), is_tried: false, is_doubtful })
     }

@@ -68,6 +68,7 @@ pub(super) async fn publish(channel: &Channel, posts: &[Post<'_>], wait: Duratio
     for post in posts {
         sending.push_back(send(channel, post).await);
     }
+    point!("window.sent" @ key(posts), return posts.iter().map(|_| lost()).collect());
     // All are under way. Awaiting each in order costs no more than awaiting the slowest.
     let mut fates = Vec::with_capacity(posts.len());
     let mut returned = HashSet::new();
@@ -76,6 +77,18 @@ pub(super) async fn publish(channel: &Channel, posts: &[Post<'_>], wait: Duratio
     }
     attribute_returns(posts, &mut fates, &returned);
     fates
+}
+
+/// Where the messages of a window go.
+#[cfg(feature = "points")]
+fn key<'a>(posts: &'a [Post<'_>]) -> &'a str {
+    posts.first().map_or("", |post| &post.envelope.routing_key)
+}
+
+/// The fate of what was sent on a connection that was lost then.
+#[cfg(feature = "points")]
+fn lost() -> Fate {
+    Fate::Unconfirmed(crate::points::FAILED.to_owned())
 }
 
 type Sending<'a> = Pin<Box<dyn Future<Output = lapin::Result<PublisherConfirm>> + Send + 'a>>;

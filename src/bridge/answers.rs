@@ -32,6 +32,7 @@ impl Handler for Answers {
         let answers =
             batch.into_iter().map(|arrival| answer(&catalog, arrival, user)).collect::<Vec<_>>();
         Box::pin(async move {
+            point!("answers.read");
             let settled = self.store.settle(answers).await?;
             for one in &settled {
                 count(one);

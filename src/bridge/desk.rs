@@ -37,6 +37,7 @@ impl QueueDesk {
         for arrival in &batch {
             taken.push(self.look_at(arrival.clone()).await?);
         }
+        point!("desk.looked" @ self.leg.as_str());
         let mut took_in = self.store.take_in(taken).await?;
         // What came back and is not known here, because the store was put back or set up anew, is
         // the only copy there is.

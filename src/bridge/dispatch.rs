@@ -277,12 +277,15 @@ impl Dispatch {
         if leased.is_empty() {
             return Ok(Window::Empty);
         }
+        point!("dispatch.leased" @ self.lane.as_str());
         let results = self.publisher.publish(&leased).await;
+        point!("dispatch.published" @ self.lane.as_str());
         let (handovers, failure) = judge(&leased, &results);
         self.count(&results);
         self.trace(&leased, &results, began_at);
         let finished = self.store.finish(self.lane, handovers.clone()).await;
         finished.map_err(|error| Trouble { error, handovers })?;
+        point!("dispatch.finished" @ self.lane.as_str());
         Ok(match failure {
             Some(failure) if results.iter().all(Result::is_err) => Window::Lost(failure),
             Some(_) | None if leased.len() as u64 >= u64::from(limit) => {
@@ -318,6 +321,7 @@ impl Dispatch {
         if outage.as_ref().is_none_or(|outage| outage.failure.code != failure.code) {
             let new = Outage { since, failure: failure.clone() };
             self.store.set_outage(self.lane, Some(new.clone())).await?;
+            point!("dispatch.paused" @ self.lane.as_str());
             tracing::warn!(
                 lane = self.lane.as_str(),
                 failure.code = failure.code.as_str(),
@@ -348,6 +352,7 @@ impl Dispatch {
         self.health.lane(self.lane, LaneHealth::Open);
         let Some(over) = outage.take() else { return Ok(()) };
         self.store.set_outage(self.lane, None).await?;
+        point!("dispatch.resumed" @ self.lane.as_str());
         let lasted = self.clock.now().duration_since(over.since).as_secs();
         tracing::info!(lane = self.lane.as_str(), "resumed after {lasted} s");
         if self.limits.release == Release::Auto {

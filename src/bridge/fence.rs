@@ -213,6 +213,7 @@ impl Keeper {
                 return Ok(None);
             }
         };
+        point!("fence.read");
         match compare(self.store.as_ref(), self.queue.as_ref(), &mark, found.as_ref()).await? {
             Some(refusal) if refusal.is_attended || !mark.is_blank() => {
                 return Err(BeginError::Refused(refusal.into()));
@@ -234,6 +235,7 @@ impl Keeper {
             ),
             None => {}
         }
+        point!("fence.compared");
         let before = found.as_ref().map(|fence| fence.run.as_str());
         match self.queue.replace(&self.fence(&mark), before).await {
             Ok(None) => {
@@ -274,6 +276,7 @@ impl Keeper {
     /// Writes the last fence, when everything else has ended.
     pub async fn end(&self) {
         let last = async {
+            point!("fence.last");
             if let Ok(mark) = self.store.mark().await {
                 drop(self.queue.replace(&self.fence(&mark), None).await);
             }

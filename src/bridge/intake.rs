@@ -27,6 +27,7 @@ impl Handler for Intake {
         let requests =
             batch.into_iter().map(|arrival| self.traced(request(&catalog, arrival))).collect();
         Box::pin(async move {
+            point!("intake.translated");
             let recorded = self.store.record(requests).await?;
             recorded.iter().for_each(count);
             self.pokes.all();

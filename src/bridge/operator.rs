@@ -143,7 +143,9 @@ impl Operations {
 
     async fn give(&self, operator: &Operator, orders: Vec<Order>) -> Result<Tally, StoreError> {
         let ids: Vec<_> = orders.iter().map(|order| order.error).collect();
+        point!("operator.selected");
         let ordered = self.store.order(operator, orders).await?;
+        point!("operator.ordered");
         let mut tally = Tally::default();
         for (id, ordered) in ids.into_iter().zip(ordered) {
             tally.add(id, told(ordered));

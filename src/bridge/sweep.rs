@@ -45,6 +45,7 @@ impl Sweep {
             metrics::counter!("tieline_answers_overdue_total")
                 .increment(swept.overdue.len() as u64);
             if !swept.overdue.is_empty() {
+                point!("sweep.marked");
                 self.pokes.all();
             }
             if !swept.more {

@@ -175,10 +175,13 @@ impl Bridge {
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, StartError> {
         let workshop = Workshop::open(settings, Role::Bridge)?;
+        point!("start.opened", return Err(crate::points::full().into()));
         let sides = Sides::of(settings)?;
         ready_queues(settings, &topology, &sides).await?;
+        point!("start.queues", return Err(crate::points::full().into()));
         let health = Arc::default();
         let fence = Fencing::begin(&workshop, &topology, &sides, &health).await?;
+        point!("start.fenced", return Err(crate::points::full().into()));
         let (tracer, provider) = telemetry::tracer(&settings.telemetry)?;
         Ok(Self {
             settings: settings.clone(),
@@ -219,6 +222,7 @@ impl Bridge {
             "tieline runs"
         );
         self.serve(&mut tasks, &stop, consumers);
+        point!("start.running");
         let ended = match self.fence.take() {
             Some(fence) => fence.around(tasks, &stop).await,
             None => tasks.wait(&stop).await,

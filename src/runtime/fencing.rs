@@ -59,6 +59,7 @@ impl Fencing {
         let mut running = pin!(tasks.wait(stop));
         tokio::select! {
             ended = &mut running => {
+                point!("stop.drained");
                 keeper.end().await;
                 ended
             }

@@ -63,6 +63,7 @@ impl Work<'_> {
             return Ok(Decided::Ignored(row, Some(*known), Ignored::AlreadySettled));
         }
         let step = self.take(&mut row, &Event::Answered(answer.verdict), With::Answer(answer))?;
+        point!("store.settled", return Err(crate::points::full()));
         self.release()?;
         Ok(match step {
             Step::Ignored(Ignored::Contradiction) => {

@@ -12,6 +12,7 @@ impl Work<'_> {
     }
 
     fn take_in_one(&mut self, taken: &TakenIn) -> Result<TookIn> {
+        point!("store.taking_in", return Err(crate::points::full()));
         match taken {
             TakenIn::Note { error } => {
                 Ok(if self.error_exists(error.0)? { TookIn::Known } else { TookIn::Unknown })

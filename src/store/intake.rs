@@ -26,6 +26,7 @@ impl Work<'_> {
             Some(known) => self.resend(known, new)?,
             None => self.bear(new)?,
         };
+        point!("store.recorded", return Err(crate::points::full()));
         self.release()?;
         Ok(recorded)
     }

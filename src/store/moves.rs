@@ -114,6 +114,7 @@ impl Work<'_> {
         for id in overtaken {
             if let Some(mut older) = self.find(*id)? {
                 self.take(&mut older, &Event::Overtaken { by }, With::Nothing)?;
+                point!("store.overtaken", return Err(crate::points::full()));
             }
         }
         Ok(())

@@ -136,10 +136,12 @@ pub(super) fn migrate_with(settings: &Settings, migrations: &[&str]) -> Result<M
             transaction.execute_batch(sql)?;
             transaction.pragma_update(None, "application_id", APPLICATION)?;
             transaction.pragma_update(None, "user_version", number)?;
+            point!("store.migrating");
             transaction.commit()
         };
         let mut step = step;
         step().map_err(|error| refused(&settings.path, format!("migration {number}: {error}")))?;
+        point!("store.migrated", return Err(crate::points::full()));
     }
     Ok(Migrated { from, to })
 }
@@ -150,6 +152,7 @@ pub(super) fn prepare(settings: &Settings, role: Role) -> Result<Option<File>> {
     match role {
         Role::Bridge => {
             let lock = lock(&settings.path)?;
+            point!("store.locked");
             migrate_with(settings, MIGRATIONS)?;
             Ok(Some(lock))
         }

@@ -91,6 +91,7 @@ impl Work<'_> {
             return Ok(refused);
         }
         self.take(&mut row, &event, With::Operator(operator))?;
+        point!("store.ordered", return Err(crate::points::full()));
         self.release()?;
         Ok(Ordered::Done)
     }

@@ -68,6 +68,7 @@ impl Work<'_> {
             }
             self.leases.borrow_mut().give(place, Lease { subject, until });
             leased.push(Leased { place, message });
+            point!("store.leased" @ lane.as_str(), return Err(crate::points::full()));
         }
         if lane == Lane::Location && leased.len() < limit as usize {
             // Nothing else is due: what is still remembered waits for long, or was taken out.
@@ -159,6 +160,7 @@ impl Work<'_> {
                 Lane::Reply => self.finish_reply(subject, *place, handover)?,
                 Lane::Note => self.finish_note(*place, handover)?,
             }
+            point!("store.finished" @ lane.as_str(), return Err(crate::points::full()));
             self.leases.borrow_mut().end(*place);
         }
         Ok(())
@@ -247,6 +249,7 @@ impl Work<'_> {
         for seq in due {
             let mut row = self.load(seq)?;
             let step = self.take(&mut row, &Event::AnswerTimedOut, With::Nothing)?;
+            point!("store.overdue", return Err(crate::points::full()));
             self.release()?;
             if let Step::Moved { .. } = step {
                 swept.overdue.push((row.id, row.sync_request));

@@ -67,6 +67,7 @@ impl Work<'_> {
             place,
             self.at(),
         ])?;
+        point!("store.reply", return Err(crate::points::full()));
         let what = What::Reply {
             request: row.id,
             service_point: row.service_point.clone(),

@@ -119,7 +119,9 @@ impl<'c> Work<'c> {
         for (state, more) in (0_u8..).zip(self.tally).filter(|(_, more)| *more != 0) {
             self.statement(ADD)?.execute(params![state, more])?;
         }
+        point!("store.commit", return Err(crate::points::full()));
         self.statement("COMMIT")?.execute([])?;
+        point!("store.committed");
         self.leases.get_mut().keep();
         Ok(())
     }

@@ -138,6 +138,7 @@ fn run(work: &mut Work<'_>, mut waiting: mpsc::Receiver<Box<dyn Job>>, batch_max
 /// Runs jobs in one transaction; tells why it was undone, if it was.
 fn transact(work: &mut Work<'_>, jobs: &mut [Box<dyn Job>]) -> Result<(), String> {
     let done = work.begin().map_err(StoreError::from).and_then(|()| {
+        point!("store.begun", return Err(crate::points::full()));
         let done = jobs.iter_mut().all(|job| {
             work.begin_call();
             job.run(work)

@@ -1,10 +1,11 @@
 //! `cargo xtask check`: what can be said of the code without running it.
 
+use std::fs;
 use std::process::{Command, ExitCode};
 
 use xtask::{Error, Result};
 
-use crate::run::{cargo, program, root, run, succeeds};
+use crate::run::{cargo, program, root, run, succeeds, target};
 use crate::setup::compose_program;
 
 /// A check that could not be made on this machine, and what would change that.
@@ -24,9 +25,10 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
 
 /// Makes every check and names those that failed.
 pub(crate) fn check() -> Result<()> {
-    let checks: [(&str, Check); 7] = [
+    let checks: [(&str, Check); 8] = [
         ("format", format),
         ("lints", lints),
+        ("crash points", crash_points),
         ("documentation", documentation),
         ("dependencies", dependencies),
         ("advisories", advisories),
@@ -58,7 +60,28 @@ fn format() -> Result<Option<LeftOut>> {
 
 fn lints() -> Result<Option<LeftOut>> {
     // As an argument of clippy and not in RUSTFLAGS: those would rebuild every dependency.
-    made(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    const DENY: [&str; 3] = ["--", "-D", "warnings"];
+    let tested = ["clippy", "--workspace", "--all-targets", "--features", "points"];
+    run(cargo().args(tested).args(DENY))?;
+    // As it is shipped.
+    made(cargo().args(["clippy", "--lib", "--bins"]).args(DENY))
+}
+
+/// What is built without the feature has no crash point and nothing planted in it. With the feature
+/// there is no optimised build: `src/points.rs` does not compile then.
+fn crash_points() -> Result<Option<LeftOut>> {
+    run(cargo().args(["build", "--bin", "tieline"]))?;
+    let bridge = target().join("debug/tieline");
+    let bytes = fs::read(&bridge)
+        .map_err(|error| Error::new(format!("read {}: {error}", bridge.display())))?;
+    let has = |name: &str| bytes.windows(name.len()).any(|window| window == name.as_bytes());
+    if !has("TIELINE__") {
+        return Err(Error::new(format!("{}: expected the name of a setting", bridge.display())));
+    }
+    match ["TIELINE_POINT", "TIELINE_PLANTED"].into_iter().find(|name| has(name)) {
+        Some(name) => Err(Error::new(format!("{}: found {name} in it", bridge.display()))),
+        None => Ok(None),
+    }
 }
 
 fn documentation() -> Result<Option<LeftOut>> {

@@ -43,11 +43,15 @@ pub(crate) fn build_bridge() -> Result<()> {
     run(cargo().args(["build", "--release", "--bin", "tieline"]))
 }
 
-/// Where [`build_bridge`] puts the bridge: beside this tool, which lies in `<target>/debug`.
+/// Where [`build_bridge`] puts the bridge.
 pub(crate) fn bridge() -> PathBuf {
+    target().join("release/tieline")
+}
+
+/// Where cargo puts what it builds: this tool lies in `<target>/debug`.
+pub(crate) fn target() -> PathBuf {
     let own = env::current_exe().unwrap_or_default();
-    let target = own.ancestors().nth(2).map_or_else(|| root().join("target"), Path::to_path_buf);
-    target.join("release/tieline")
+    own.ancestors().nth(2).map_or_else(|| root().join("target"), Path::to_path_buf)
 }
 
 /// Shows a command, runs it with this terminal, says how long it took, and fails when it fails.

@@ -12,7 +12,10 @@ pub(crate) fn command(mut args: Vec<String>) -> Result<ExitCode> {
     let broker = setup(take_amqp_url(&mut args)?)?;
     let mut test = cargo();
     // A test that misses its broker fails, where otherwise it would leave itself out.
-    test.args(["test", "--workspace"]).args(&args).env("TIELINE_TEST_REQUIRE", "all");
+    // With crash points, which no other build has: see `docs/reliability.md`.
+    test.args(["test", "--workspace", "--features", "points"])
+        .args(&args)
+        .env("TIELINE_TEST_REQUIRE", "all");
     if let Broker::Url(url) = broker {
         test.env("TIELINE_TEST_AMQP_URL", url);
     }

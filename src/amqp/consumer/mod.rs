@@ -237,6 +237,10 @@ impl Consumer {
         }
     }
 
+    fn cancelled(&self) -> Broken {
+        Broken::Cancelled { queue: self.queue.clone() }
+    }
+
     fn report(&self, broken: &Broken, then: &str) -> String {
         let why = with_sources(broken);
         tracing::warn!(
@@ -299,6 +303,7 @@ impl Consumer {
             facts.trouble = None;
         });
         tracing::info!(queue.name = self.queue, broker = %self.endpoint, "consuming {}", self.queue);
+        point!("consumer.begun" @ &self.queue, return Err(self.cancelled()));
         match self.take((&channel, &mut deliveries, watch), care, handler, stop).await {
             Ok(()) => Ok(channel),
             // The settlement fails over the same that the stream ends with, and says less.
@@ -341,8 +346,7 @@ impl Consumer {
             let mut last_tag = 0;
             while let Some(delivery) = next.take() {
                 // The stream's end is no error to lapin: the broker cancelled the consumer.
-                let cancelled = || Broken::Cancelled { queue: self.queue.clone() };
-                let delivery = delivery.ok_or_else(cancelled)?.map_err(broken)?;
+                let delivery = delivery.ok_or_else(|| self.cancelled())?.map_err(broken)?;
                 last_tag = delivery.delivery_tag;
                 batch.push(arrival(delivery));
                 if batch.len() < self.settings.batch_max {
@@ -351,6 +355,7 @@ impl Consumer {
             }
             self.delivered();
             let count = batch.len() as u64;
+            point!("consumer.delivered" @ &self.queue, return Err(self.cancelled()));
             // Read now, while the one before is being recorded; recorded after that one. If that
             // one fails, this one is forgotten with it, so that nothing overtakes.
             let receiving = match care {
@@ -393,11 +398,13 @@ impl Consumer {
             return Err(Broken::Store { queue: self.queue.clone(), source });
         }
         *care = Care::Usual;
+        point!("consumer.recorded" @ &self.queue, return Err(self.cancelled()));
         // One settlement for all, on the channel they came by. Settling one by one and closing
         // soon after makes a quorum queue deliver settled messages again.
         let multiple = BasicAckOptions { multiple: true };
         let settled = channel.basic_ack(last_tag, multiple).await;
         settled.map_err(|error| Broken::Channel { queue: self.queue.clone(), error })?;
+        point!("consumer.settled" @ &self.queue, return Err(self.cancelled()));
         self.health.update(|facts| {
             facts.settled += count;
             facts.trouble = None;
@@ -444,6 +451,7 @@ impl Consumer {
     /// one at once, and give it what comes after the deliveries that are still out here; these
     /// would come back behind it. Closed as a whole, they are back before anyone else is served.
     async fn farewell(&self, link: Link, channel: &Channel) {
+        point!("consumer.stopped" @ &self.queue);
         match timeout(FAREWELL_WAIT_MAX, channel.close(200, "done".into())).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {

@@ -77,6 +77,7 @@ impl Topology {
             let outcome = allowing(*role, outcome);
             let outcome = outcome.map_err(BrokerError::on("declare queue", name))?;
             made.push(Made { thing: format!("queue {name}"), outcome });
+            point!("declare.queue");
         }
         for binding in self.bindings(roles) {
             let thing = format!("binding {} -> {}", binding.exchange, binding.queue);

@@ -57,6 +57,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("eprintln!", &["cli"]),
     ("eprint!", &["cli"]),
     ("dbg!", &[]),
+    // Crash points: nothing pure has one.
+    ("point!", &["amqp", "bridge", "runtime", "store"]),
     ("std::env::var", &["config"]),
     ("env::var", &["config"]),
 ];

@@ -10,13 +10,6 @@ const COUNT: usize = 1000;
 
 const GROUP: &str = "TL2002:location/nodeType";
 
-/// Adds an entry to a value map of the site's own mappings.
-pub(super) fn add_entry(site: &Site, map: &str, from: &str, to: &str) {
-    let path = site.mappings().join(format!("maps/{map}.toml"));
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, format!("{}\n\"{from}\" = \"{to}\"\n", text.trim_end())).unwrap();
-}
-
 /// Puts a mistake into the site's own mappings; returns the line on which it stands.
 pub(super) fn break_mapping(site: &Site) -> usize {
     let path = site.mappings().join("maps/sp-type.toml");
@@ -48,7 +41,7 @@ fn a_thousand_parked_by_a_missing_entry_go_through_once_it_is_there() {
     let check = ["errors", "check", "--group", GROUP, "--json"];
     assert_eq!(site.cli(&check).json()["done"], 0, "nothing would pass yet");
 
-    add_entry(&site, "sp-type", "E-NEW", "NEW-SOCKET");
+    site.add_entry("sp-type", "E-NEW", "NEW-SOCKET");
     bridge.hangup();
     bridge.logs("read again");
     let checked = site.cli(&check).ended(0).json();
@@ -99,7 +92,7 @@ fn a_resend_after_the_mapping_is_mended_is_as_good_as_a_retry() {
     let request = request("S1", "P1").sp_type("E-NEW");
     site.send(&request);
     site.negative_reply_to("S1");
-    add_entry(&site, "sp-type", "E-NEW", "NEW-SOCKET");
+    site.add_entry("sp-type", "E-NEW", "NEW-SOCKET");
     bridge.hangup();
     bridge.logs("read again");
     site.synchronise(&request);

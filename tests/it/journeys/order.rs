@@ -81,7 +81,7 @@ fn an_older_parked_request_is_superseded_by_a_newer_one_and_its_retry_is_refused
     assert_eq!((reply.sync_request().as_str(), reply.is_positive()), ("S2", true));
     site.request_is("S1", "superseded");
     site.no_errors();
-    super::mappings::add_entry(&site, "sp-type", "E-NEW", "NEW-SOCKET");
+    site.add_entry("sp-type", "E-NEW", "NEW-SOCKET");
     let retried = site.retry(&id).ended(1);
     assert_eq!(retried.json()["done"], 0, "{retried:?}");
     site.nothing_more("M1");

@@ -41,7 +41,7 @@ fn a_mapping_can_be_tried_before_it_runs() {
     tried.says(&["TL2002", "X-UNMAP", "X-ZONE", "servicePoint/spType"]);
     site.cli(&["transforms", "try", "nowhere.xml"]).ended(2);
     // A sample that no longer comes out as expected fails the test.
-    super::mappings::add_entry(&site, "sp-type", "E-LATER", "X");
+    site.add_entry("sp-type", "E-LATER", "X");
     site.cli(&["transforms", "test"]).ended(0);
     let map = site.mappings().join("maps/sp-type.toml");
     let text = fs::read_to_string(&map).unwrap();

@@ -50,12 +50,23 @@ impl Bridge {
         }
     }
 
-    fn spawn(dir: &Path, settings: &Settings) -> Self {
+    /// Starts a bridge and does not wait.
+    pub(super) fn spawn(dir: &Path, settings: &Settings) -> Self {
         let mut command = settings.command(dir);
         command.arg("run").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Log::follow(child.stderr.take().unwrap());
         Self { child, log }
+    }
+
+    /// Whether it is up, or was.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.has_logged(0, &[READY])
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Waits for a line of the log that contains the text, and returns it.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -20,7 +21,8 @@ impl Output {
     pub(super) fn of(dir: &Path, settings: &Settings, args: &[&str]) -> Self {
         let output = settings.command(dir).args(args).output().unwrap();
         Self {
-            code: output.status.code().unwrap(),
+            // As a shell tells it: 128 and the signal.
+            code: output.status.code().or_else(|| Some(128 + output.status.signal()?)).unwrap(),
             out: String::from_utf8(output.stdout).unwrap(),
             err: String::from_utf8(output.stderr).unwrap(),
         }
@@ -64,7 +66,8 @@ fn binary() -> OsString {
     named.unwrap_or_else(|| env!("CARGO_BIN_EXE_tieline").into())
 }
 
-/// The settings of a bridge, by their names in the settings file.
+/// The settings of a bridge, by their names in the settings file; and what is no setting and stands
+/// in its environment alone, by the name that it has there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings(BTreeMap<String, String>);
 
@@ -89,6 +92,10 @@ impl Settings {
             }
         }
         for (name, value) in &self.0 {
+            if name.starts_with("TIELINE_") {
+                command.env(name, value);
+                continue;
+            }
             let name = name.replace('.', "__").to_ascii_uppercase();
             command.env(format!("TIELINE__{name}"), value);
         }

@@ -27,6 +27,6 @@ pub(crate) use message::Message;
 pub(crate) use raw::{Raw, long};
 pub(crate) use reader::Reader;
 pub(crate) use request::{Encoding, Request, request};
-pub(crate) use site::{Site, queue};
-pub(crate) use wait::{fail, hold, until, until_within};
+pub(crate) use site::{Desk, Site, queue};
+pub(crate) use wait::{fail, hold, pause, until, until_within};
 pub(crate) use xml::Element;

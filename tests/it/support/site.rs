@@ -82,6 +82,13 @@ impl Site {
         self.path("mappings")
     }
 
+    /// Adds an entry to a value map of this site's own mappings.
+    pub(crate) fn add_entry(&self, map: &str, from: &str, to: &str) {
+        let path = self.mappings().join(format!("maps/{map}.toml"));
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{}\n\"{from}\" = \"{to}\"\n", text.trim_end())).unwrap();
+    }
+
     /// A path in the directory in which the bridge runs.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -324,6 +331,11 @@ impl Desk {
     #[track_caller]
     pub(crate) fn start(&self) -> Bridge {
         Bridge::start(&self.dir, &self.settings)
+    }
+
+    /// Starts a bridge and does not wait.
+    pub(crate) fn spawn(&self) -> Bridge {
+        Bridge::spawn(&self.dir, &self.settings)
     }
 
     /// Starts a bridge that will refuse to run.

@@ -40,6 +40,11 @@ pub(crate) fn hold(time: Duration) {
     thread::sleep(time);
 }
 
+/// The rest between two looks, for whoever has something to do between them.
+pub(crate) fn pause() {
+    thread::sleep(REST);
+}
+
 /// The rest between two tries to connect, for tasks.
 pub(super) async fn rest() {
     tokio::time::sleep(REST).await;

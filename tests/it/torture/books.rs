@@ -28,6 +28,8 @@ pub(super) struct Story<'a> {
     pub(super) reply_repeats: u64,
     /// A fault destroyed an asset location of it.
     pub(super) is_destroyed: bool,
+    /// It was parked, and went on once an operator had mended the mapping.
+    pub(super) is_mended: bool,
 }
 
 /// Something that billing sent: the same bytes are the same content.
@@ -78,6 +80,9 @@ pub(super) fn write<'a>(evidence: &'a Evidence, faults: &mut Vec<Fault>) -> Vec<
         .filter_map(|row| Some(Story::begin(row, found.remove(&*row.id)?)))
         .collect();
     mark_corrected(&mut stories);
+    for story in &mut stories {
+        story.is_mended = evidence.mended.contains(&story.row.id);
+    }
     let by_id: HashMap<_, _> =
         stories.iter().enumerate().map(|(at, story)| (&*story.row.id, at)).collect();
     add_locations(&mut stories, &by_id, &evidence.assets, faults);
@@ -97,6 +102,7 @@ impl<'a> Story<'a> {
             replies,
             reply_repeats: 0,
             is_destroyed: false,
+            is_mended: false,
         }
     }
 }

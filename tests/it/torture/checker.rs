@@ -208,7 +208,9 @@ impl<'a> Newer<'a> {
 fn check_end(story: &Story<'_>, is_ambiguous: bool, newer: &Newer<'_>, faults: &mut Vec<Fault>) {
     let is_broken = story.content.first.code.is_some();
     let state = story.row.state.as_str();
-    let full: &[&[&str]] = match (state, is_broken, story.answer()) {
+    // What was mended must end as if it had never been broken, only that billing heard of it.
+    let is_bad = is_broken && !story.is_mended;
+    let full: &[&[&str]] = match (state, is_bad, story.answer()) {
         ("parked", true, None) => &[&["parked"]],
         ("superseded", _, _) if !newer.suits(story) => &[],
         ("superseded", true, None) => &[&["parked", "superseded"]],
@@ -238,9 +240,11 @@ fn check_end(story: &Story<'_>, is_ambiguous: bool, newer: &Newer<'_>, faults: &
     // After its correction came, a request goes on in silence; but what is parked at its birth is
     // told at once.
     let heard_at_birth = usize::from(is_broken);
-    let suits = |full: &&[&str]| {
+    let first: &[&str] = if story.is_mended { &["parked"] } else { &[] };
+    let suits = |rest: &&[&str]| {
+        let full = [first, *rest].concat();
         let is_begun = heard.len() >= heard_at_birth && full.starts_with(&heard);
-        if story.is_corrected { is_begun } else { *full == heard }
+        if story.is_corrected { is_begun } else { full == heard }
     };
     let is_nameless = story.row.sync_request.is_none();
     let is_good = if is_nameless { heard.is_empty() } else { full.iter().any(suits) };

@@ -9,6 +9,9 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::reading;
+use crate::support::Site;
+
 /// Everything that the checker compares.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Evidence {
@@ -27,6 +30,25 @@ pub(super) struct Evidence {
     pub(super) doubts: Doubts,
     /// The message ids of asset locations that a fault destroyed on the broker.
     pub(super) destroyed: HashSet<String>,
+    /// The requests that were parked and that an operator retried with a mended mapping.
+    pub(super) mended: HashSet<String>,
+}
+
+impl Evidence {
+    /// Collects what is known once everything has stopped.
+    pub(super) fn gather(site: &Site, tallies: [Tally; 2], doubts: Doubts) -> Self {
+        Self {
+            billing: history(&site.path("billing.jsonl")),
+            assets: history(&site.path("assets.jsonl")),
+            tallies,
+            requests: reading::requests(site),
+            errors: reading::errors(site),
+            status: reading::read(site, &["store", "status"]),
+            groups: reading::read(site, &["errors", "groups"]),
+            doubts,
+            ..Self::default()
+        }
+    }
 }
 
 /// How often the faults left in doubt what was under way, and how much that is at the most.
@@ -159,7 +181,7 @@ impl Tally {
 }
 
 /// Reads a history: one JSON object a line.
-pub(super) fn history<T: DeserializeOwned>(path: &Path) -> Vec<T> {
+fn history<T: DeserializeOwned>(path: &Path) -> Vec<T> {
     let lines = BufReader::new(File::open(path).unwrap()).lines();
     lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
 }

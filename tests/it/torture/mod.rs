@@ -19,6 +19,7 @@ mod limits;
 mod network;
 mod plan;
 mod planted;
+mod points;
 mod progress;
 pub(crate) mod random;
 mod reading;

@@ -83,6 +83,9 @@ const CASES: [Case; 10] = [
     case("S1", "P1", 2),
 ];
 
+/// The one that cannot be translated.
+const BROKEN: Case = CASES[4];
+
 const fn case(sync_request: &'static str, service_point: &'static str, revision: u32) -> Case {
     Case { sync_request, service_point, revision, ..APPLIED }
 }
@@ -195,6 +198,9 @@ fn seal(evidence: &mut Evidence) {
                 add(0, "replies");
                 let is_new = seen.insert(reply.message.clone());
                 add(0, if is_new { &reply.outcome } else { "replies_repeated" });
+                if reply.sync_request == BROKEN.sync_request && reply.outcome == "applied" {
+                    add(0, "broken_applied");
+                }
             }
         }
     }
@@ -233,6 +239,31 @@ fn assert_found(expected: &[Rule], evidence: &Evidence) {
     found.sort_unstable();
     found.dedup();
     assert_eq!(found, expected, "{}", super::checker::shown(&faults));
+}
+
+/// An operator has retried the broken one with a mended mapping, and asset management has it.
+fn mend(evidence: &mut Evidence) {
+    evidence.mended.insert(BROKEN.id().to_string());
+    evidence.assets.push(BROKEN.location(Some("positive")));
+    evidence.assets.push(Assets::Answered { says: "positive".to_owned() });
+    "applied".clone_into(&mut evidence.requests[4].state);
+    evidence.requests[4].told = Some("positive".to_owned());
+    evidence.errors.remove(1);
+}
+
+#[test]
+fn what_was_mended_must_have_gone_through_and_been_told() {
+    finds(&[], |evidence| {
+        mend(evidence);
+        evidence.billing.push(BROKEN.reply(2, "applied"));
+    });
+    finds(&[Rule::Replies], mend);
+    finds(&[Rule::End], |evidence| evidence.mended.extend([BROKEN.id().to_string()]));
+    finds(&[Rule::End, Rule::Counts], |evidence| {
+        mend(evidence);
+        evidence.billing.push(BROKEN.reply(2, "applied"));
+        evidence.mended.clear();
+    });
 }
 
 #[test]

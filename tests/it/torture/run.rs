@@ -11,10 +11,9 @@ use super::checker;
 use super::cluster::Brokers;
 use super::disk::Disk;
 use super::endurance::Endured;
-use super::evidence::{Doubts, Evidence, history};
+use super::evidence::{Doubts, Evidence};
 use super::plan::{Deed, Plan, Schedule, Step};
 use super::progress::Progress;
-use super::reading;
 use super::report::{self, Course};
 use super::standin::{self, Standin};
 use crate::support::{Bridge, Gate, Site, has_rabbitmq, queue, until_within};
@@ -266,17 +265,8 @@ impl Run {
         for name in queue::ALL {
             assert_eq!(self.site.client.depth(name), Some(0), "{name} after the end");
         }
-        let evidence = Evidence {
-            billing: history(&self.site.path("billing.jsonl")),
-            assets: history(&self.site.path("assets.jsonl")),
-            tallies,
-            requests: reading::requests(&self.site),
-            errors: reading::errors(&self.site),
-            status: reading::read(&self.site, &["store", "status"]),
-            groups: reading::read(&self.site, &["errors", "groups"]),
-            doubts: self.doubts,
-            destroyed: std::mem::take(&mut self.destroyed).into_iter().collect(),
-        };
+        let destroyed = std::mem::take(&mut self.destroyed).into_iter().collect();
+        let evidence = Evidence { destroyed, ..Evidence::gather(&self.site, tallies, self.doubts) };
         let course = Course {
             plan: self.plan,
             took,

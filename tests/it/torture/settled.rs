@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::run::Run;
-use crate::support::{fail, queue, until_within};
+use crate::support::{Site, fail, queue, until_within};
 
 impl Run {
     /// Waits until nothing is under way anywhere.
@@ -27,18 +27,7 @@ impl Run {
             });
             return Err(format!("{seen:?}"));
         }
-        for name in queue::ALL {
-            match self.site.client.depth(name) {
-                Some(0) => {}
-                depth => return Err(format!("{name} holds {depth:?}")),
-            }
-        }
-        let status = self.site.cli(&["store", "status", "--json"]).ended(0).json();
-        let open = ["waiting", "pending", "published"].map(|state| &status["requests"][state]);
-        let outbox = ["location", "reply", "note"].map(|lane| &status["outbox"][lane]);
-        if open.into_iter().chain(outbox).any(|count| count.as_u64().unwrap_or(0) > 0) {
-            return Err(status.to_string());
-        }
+        is_at_rest(&self.site)?;
         self.unsettled_deliveries()?;
         let now = self.progress.look();
         if now == seen { Ok(()) } else { Err(format!("{seen:?}, then {now:?}")) }
@@ -54,4 +43,25 @@ impl Run {
         let unsettled: Vec<_> = listed.lines().filter(is_unsettled).collect();
         if unsettled.is_empty() { Ok(()) } else { Err(format!("unsettled: {unsettled:?}")) }
     }
+}
+
+/// Whether no queue holds a message and nothing in the store waits, or what does.
+pub(super) fn is_at_rest(site: &Site) -> Result<(), String> {
+    for name in queue::ALL {
+        match site.client.depth(name) {
+            Some(0) => {}
+            depth => return Err(format!("{name} holds {depth:?}")),
+        }
+    }
+    let status = site.cli(&["store", "status", "--json"]);
+    if status.code != 0 {
+        return Err(status.err);
+    }
+    let status = status.json();
+    let open = ["waiting", "pending", "published"].map(|state| &status["requests"][state]);
+    let outbox = ["location", "reply", "note"].map(|lane| &status["outbox"][lane]);
+    if open.into_iter().chain(outbox).any(|count| count.as_u64().unwrap_or(0) > 0) {
+        return Err(status.to_string());
+    }
+    Ok(())
 }

@@ -1,0 +1,128 @@
+//! Which orders are given: at every point a kill, a failure where there can be one, a few delays; or
+//! everything, each alone, where `TIELINE_TEST_POINTS` says `all`.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::run::{Job, assert_right, run};
+use super::table::{Action, Failing, Met, Order, POINTS, Point};
+use crate::support::has_rabbitmq;
+use crate::torture::run::tell;
+
+/// How many sites are at work at a time. They wait more than they work.
+const AT_A_TIME: usize = 4;
+
+/// How many orders a site gets at the most. A bridge dies of one, the next one of the next.
+const OF_A_SITE: usize = 8;
+
+/// Whether the binary under test has points; says so if not.
+pub(super) fn has_points() -> bool {
+    let is_required = std::env::var_os("TIELINE_TEST_REQUIRE").is_some_and(|value| value == "all");
+    let has = cfg!(feature = "points");
+    assert!(has || !is_required, "expected the feature `points`");
+    if !has {
+        tell("left out: crash points; `cargo xtask test`, or `cargo test --features points`");
+    }
+    has && has_rabbitmq()
+}
+
+/// Whether somebody asked for everything.
+pub(super) fn is_all_asked_for() -> bool {
+    std::env::var_os("TIELINE_TEST_POINTS").is_some_and(|value| value == "all")
+}
+
+fn orders(action: Action, of: impl Fn(&Point) -> bool, visits: &[u32]) -> Vec<Order> {
+    let points: Vec<_> = POINTS.iter().filter(|point| of(point)).collect();
+    let order = |visit: &u32| {
+        let visit = *visit;
+        points.iter().map(move |point| Order { point: **point, action, visit }).collect::<Vec<_>>()
+    };
+    visits.iter().flat_map(order).collect()
+}
+
+/// Deals orders to sites. What is met once in a site's life comes first, and what one site's work did
+/// not come to is dealt again.
+fn carry_out(what: &str, mut orders: Vec<Order>, of_a_site: usize) {
+    let (begun, many) = (Instant::now(), orders.len());
+    orders.sort_by_key(|order| order.point.met);
+    let sites = many.div_ceil(of_a_site);
+    let mut hands = vec![Vec::new(); sites];
+    for (at, order) in orders.into_iter().enumerate() {
+        hands[at % sites].push(order);
+    }
+    let hands = Mutex::new(hands.into_iter().collect::<VecDeque<_>>());
+    let take = || hands.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let work = |first: usize| {
+        let mut seed = u32::try_from(first).unwrap();
+        while let Some(orders) = take() {
+            let job = Job { seed, orders, ..Job::default() };
+            let done = run(&job);
+            assert_right(&job, &done);
+            tell(&format!("  {:>5.1?} {}", done.took, shown(&job.orders, &done.left)));
+            let is_first_left = done.left.first() == job.orders.first();
+            assert!(!is_first_left, "never visited: {}", job.orders[0]);
+            if !done.left.is_empty() {
+                hands.lock().unwrap_or_else(PoisonError::into_inner).push_back(done.left);
+            }
+            seed += u32::try_from(AT_A_TIME).unwrap();
+        }
+    };
+    thread::scope(|scope| {
+        for first in 1..=AT_A_TIME {
+            scope.spawn(move || work(first));
+        }
+    });
+    tell(&format!("{what}: {many} orders, {:.1?}", begun.elapsed()));
+}
+
+fn shown(orders: &[Order], left: &[Order]) -> String {
+    let order = |order: &Order| {
+        if left.contains(order) { format!("({order})") } else { order.to_string() }
+    };
+    orders.iter().map(order).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn killed_at_any_point_every_request_ends_and_all_counts_agree() {
+    if !has_points() {
+        return;
+    }
+    if is_all_asked_for() {
+        carry_out("kills, each alone", orders(Action::Kill, |_| true, &[1, 2]), 1);
+    } else {
+        carry_out("kills", orders(Action::Kill, |_| true, &[1]), OF_A_SITE);
+    }
+}
+
+#[test]
+fn whatever_fails_at_any_point_every_request_ends_and_all_counts_agree() {
+    if !has_points() {
+        return;
+    }
+    let can_fail = |point: &Point| point.failing != Failing::Never;
+    if is_all_asked_for() {
+        carry_out("failures, each alone", orders(Action::Fail, can_fail, &[1, 2]), 1);
+    } else {
+        carry_out("failures", orders(Action::Fail, can_fail, &[1]), 2 * OF_A_SITE);
+    }
+}
+
+#[test]
+fn however_slow_a_step_is_every_request_ends_and_all_counts_agree() {
+    if !has_points() {
+        return;
+    }
+    let is_at_work = |point: &Point| matches!(point.met, Met::Start | Met::Work);
+    if is_all_asked_for() {
+        carry_out("delays, each alone", orders(Action::Delay(5_000), is_at_work, &[1]), 1);
+    } else {
+        let few = ["consumer.recorded", "dispatch.published", "store.committed", "window.sent"];
+        let is_one = |point: &Point| {
+            is_at_work(point) && few.iter().any(|name| point.name.starts_with(name))
+        };
+        let wait = u32::try_from(Duration::from_millis(500).as_millis()).unwrap();
+        carry_out("delays", orders(Action::Delay(wait), is_one, &[2]), 2 * OF_A_SITE);
+    }
+}
