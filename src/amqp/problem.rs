@@ -111,6 +111,8 @@ pub(super) fn sentence(error: &lapin::Error) -> String {
         ErrorKind::MissingHeartbeatError => {
             "nothing was heard from the broker for two heartbeats".to_owned()
         }
+        // It names a rule of the parser, and never the message.
+        ErrorKind::ParsingError(_) => "what the broker sent cannot be read".to_owned(),
         _ => error.to_string(),
     }
 }

@@ -207,10 +207,7 @@ async fn bridge(settings: &Settings) -> Vec<Line> {
     let checks = crate::http::ask(&settings.http.listen).await.unwrap_or_default();
     let line = |check: Check| {
         let name = format!("bridge: {}", check.name);
-        match check.ok {
-            true => good(name, check.detail),
-            false => bad(name, check.detail, Exit::Failed),
-        }
+        if check.ok { good(name, check.detail) } else { bad(name, check.detail, Exit::Failed) }
     };
     checks.into_iter().map(line).collect()
 }

@@ -72,6 +72,7 @@ pub const METRICS: &[(&str, &str)] = &[
     ("tieline_messages_published_total", "messages published, by lane and result"),
     ("tieline_answers_overdue_total", "requests whose answer became overdue"),
     ("tieline_desk_total", "messages taken from the error queues, by leg and result"),
+    ("tieline_read_with_care_total", "messages read one by one, by queue and result"),
     ("tieline_requests", "requests in the store, by state"),
     ("tieline_outbox", "messages that wait to be published, by lane"),
     ("tieline_errors", "error records in the store, by status"),
