@@ -1,13 +1,15 @@
 //! Crash points: named steps of the real code at which a test build can be killed, delayed or made to
-//! fail. `docs/reliability.md` tells how they are run; `tests/it/points/table.rs` lists them all.
+//! fail. And planted bugs: lines that spoil the bridge, to see whether the tests find it.
+//! `docs/reliability.md` tells how they are run; `tests/it/torture/points` lists them all.
 //!
-//! Without the feature `points` the macro is nothing at all, and with it there is no optimised build.
-//! Nothing is armed unless the environment says so:
+//! Without the feature `points` a point is nothing and a planted bug is `false`, and with it there is no
+//! optimised build. Nothing happens unless the environment says so:
 //!
 //! - `TIELINE_POINT`: orders, separated by `;`, each `NAME=ACTION@VISIT` or `NAME:SCOPE=ACTION@VISIT`.
 //!   An action is `kill`, `fail`, or `delay` with so many milliseconds behind a dot (`delay.500`).
 //! - `TIELINE_POINTS_SEEN`: a file; a line for each point when it is first visited, and one for each
 //!   order when it is carried out.
+//! - `TIELINE_PLANTED`: the name of a bug.
 
 /// Marks a step: its name and, where several of a kind take it, whose step it is. What stands behind
 /// the comma happens where the step is made to fail.
@@ -36,16 +38,43 @@ macro_rules! point {
     };
 }
 
+/// Whether this bug is planted; or, with something behind the comma, what it does then.
+#[cfg(not(feature = "points"))]
+macro_rules! planted {
+    ($name:literal) => {
+        false
+    };
+    ($($planted:tt)*) => {};
+}
+
+#[cfg(feature = "points")]
+macro_rules! planted {
+    ($name:literal) => {
+        $crate::points::is_planted($name)
+    };
+    ($name:literal, $spoiling:expr) => {
+        if $crate::points::is_planted($name) {
+            $spoiling
+        }
+    };
+    ($name:literal if $is_met:expr, $spoiling:expr) => {
+        if $crate::points::is_planted($name) && $is_met {
+            $spoiling
+        }
+    };
+}
+
 #[cfg(all(feature = "points", not(debug_assertions)))]
 compile_error!("the feature `points` is for tests: no optimised build has it");
 
 #[cfg(feature = "points")]
-pub(crate) use armed::{FAILED, fails, full, visit};
+pub(crate) use armed::{FAILED, fails, full, is_planted, visit};
 
 #[cfg(feature = "points")]
 mod armed {
     use std::collections::HashMap;
     use std::env;
+    use std::ffi::OsString;
     use std::fs::{File, OpenOptions};
     use std::io::Write as _;
     use std::sync::{Mutex, OnceLock, PoisonError};
@@ -89,6 +118,13 @@ mod armed {
         static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
         let armed = ARMED.get_or_init(Armed::of_environment);
         armed.as_ref().is_some_and(|armed| armed.fails(name, scope))
+    }
+
+    /// Whether the process was started with this bug.
+    pub(crate) fn is_planted(name: &str) -> bool {
+        static PLANTED: OnceLock<Option<OsString>> = OnceLock::new();
+        let planted = PLANTED.get_or_init(|| env::var_os("TIELINE_PLANTED"));
+        planted.as_ref().is_some_and(|planted| planted == name)
     }
 
     /// What the store says when its disk is full.

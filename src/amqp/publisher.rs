@@ -176,6 +176,9 @@ impl Publisher {
         self.admit(session).await?;
         let open = session.ready(&self.target()).await?;
         point!("publisher.ready" @ self.lane.as_str(), return Err(Closed::made_to()));
+        planted!("publishes twice", {
+            window::publish(&open.channel, window, self.settings.confirm_timeout).await;
+        });
         let fates = window::publish(&open.channel, window, self.settings.confirm_timeout).await;
         if !fates.iter().all(Fate::is_settled) {
             session.give_up();

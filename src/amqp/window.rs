@@ -151,6 +151,7 @@ fn is_about_a_message(code: u16) -> bool {
 fn attribute_returns(posts: &[Post<'_>], fates: &mut [Fate], returned: &HashSet<String>) {
     let is_complete = fates.iter().all(Fate::is_settled);
     for (post, fate) in posts.iter().zip(fates) {
+        planted!("ignores what is returned", return);
         if returned.contains(post.message_id().unwrap_or_default()) {
             *fate = Fate::Returned;
         } else if !is_complete && post.mandatory && *fate == Fate::Confirmed {

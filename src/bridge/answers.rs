@@ -87,6 +87,7 @@ pub fn read(catalog: &Catalog, arrival: &Arrival) -> Result<Answer, Failure> {
     let mut answer = catalog.read_answer(&arrival.payload, &content)?;
     let correlation = arrival.properties.correlation_id.as_deref();
     answer.reference.message = correlation.and_then(|id| id.parse().ok());
+    planted!("takes a refusal for a success", answer.verdict = crate::domain::Verdict::Positive);
     Ok(answer)
 }
 

@@ -19,6 +19,18 @@ pub(super) enum Decided {
     Fails(Failure, Option<Row>),
 }
 
+/// An answer that overtook the confirm, as who does not expect one would take it.
+#[cfg(feature = "points")]
+fn early(row: Row) -> Decided {
+    Decided::Fails(Failure::new(FailureCode::AnswerOrphaned, "not published yet"), Some(row))
+}
+
+/// What is said of an answer that was dropped.
+#[cfg(feature = "points")]
+fn dropped() -> Settled {
+    Settled::ParkedBefore { error: ErrorId(0) }
+}
+
 /// A stored answer.
 #[derive(Clone, Copy)]
 pub(super) struct Known {
@@ -32,6 +44,7 @@ impl Work<'_> {
     }
 
     fn settle_one(&mut self, new: &NewAnswer) -> Result<Settled> {
+        planted!("drops an answer it cannot read" if new.read.is_err(), return Ok(dropped()));
         let decided = match &new.read {
             Ok(answer) => self.decide(new.id, answer)?,
             Err(failure) => Decided::Fails(failure.clone(), None),
@@ -56,6 +69,7 @@ impl Work<'_> {
             let detail = self.orphaned(&answer.reference)?;
             return Ok(Decided::Fails(Failure::new(FailureCode::AnswerOrphaned, detail), None));
         };
+        planted!("believes no early answer" if row.place.is_some(), return Ok(early(row)));
         let known = self.known(id, Some(row.seq))?;
         if let Some(known) = &known
             && self.settled_before(known, row.seq)?
@@ -66,7 +80,7 @@ impl Work<'_> {
         point!("store.settled", return Err(crate::points::full()));
         self.release()?;
         Ok(match step {
-            Step::Ignored(Ignored::Contradiction) => {
+            Step::Ignored(Ignored::Contradiction) if !planted!("ignores a contradiction") => {
                 let detail = format!("request {} is applied and billing was told so", row.id);
                 Decided::Fails(Failure::new(FailureCode::AnswerContradicts, detail), Some(row))
             }

@@ -52,12 +52,17 @@ impl Leases {
         }
     }
 
+    /// Whether the place was in the outbox when the store was opened, if it is one of a location.
+    pub(super) fn was_found(&self, place: i64) -> bool {
+        place <= self.found
+    }
+
     /// Whether what stands at a place may ever have been handed over from there. A command beside
     /// the bridge takes only what is written down: an answer that an operator tries again must not
     /// settle what was never sent. What is on its way now it can settle a moment later.
     pub(super) fn may_have_been_out(&self, place: i64) -> bool {
         match self.role {
-            Role::Bridge => place <= self.found || self.may_be_out(place),
+            Role::Bridge => self.was_found(place) || self.may_be_out(place),
             Role::Operator => false,
         }
     }

@@ -52,6 +52,7 @@ impl Work<'_> {
         const WAITING_SAME: &str = "SELECT seq FROM requests \
              WHERE sync_request = ?1 AND state = 0 ORDER BY seq DESC LIMIT 1";
         while let Some(Freed { service_point, sync_request }) = self.freed.pop() {
+            planted!("forgets who waits", continue);
             if let Some(id) = &service_point {
                 self.turn(WAITING, id.as_str())?;
             }
@@ -284,6 +285,8 @@ impl Work<'_> {
     /// Makes the reply, if billing's id of the request is known.
     pub(super) fn tell(&self, row: &mut Row, told: &Told) -> Result<()> {
         let Some(sync_request) = row.sync_request.clone() else { return Ok(()) };
+        planted!("parks in silence" if matches!(told, Told::Parked(_)), return Ok(()));
+        planted!("supersedes in silence" if matches!(told, Told::Superseded { .. }), return Ok(()));
         self.make_reply(row, sync_request, told)
     }
 }

@@ -56,9 +56,12 @@ impl Work<'_> {
             if !self.leases.borrow().is_free(place, self.now) {
                 continue;
             }
+            planted!("looks for new ones" if self.leases.borrow().was_found(place), continue);
             let fresh = self.fresh.borrow_mut().take(place);
             let message = match (lane, fresh) {
                 (_, Some(message)) => message,
+                #[cfg(feature = "points")]
+                (Lane::Location, None) if planted!("sends other bytes") => self.spoilt(subject)?,
                 (Lane::Location, None) => self.location(subject)?,
                 (Lane::Reply, None) => self.reply(subject)?,
                 (Lane::Note, None) => self.note(subject, row.get(2)?)?,
@@ -95,6 +98,14 @@ impl Work<'_> {
             " WHERE r.seq = ?1"
         );
         self.outgoing(LOCATION, [request], "requests", location_of)
+    }
+
+    /// An asset location with a line more than before.
+    #[cfg(feature = "points")]
+    fn spoilt(&self, request: i64) -> Result<Outgoing> {
+        let mut message = self.location(request)?;
+        message.payload.push(b'\n');
+        Ok(message)
     }
 
     fn reply(&self, reply: i64) -> Result<Outgoing> {
@@ -155,6 +166,7 @@ impl Work<'_> {
     pub(super) fn finish(&mut self, lane: Lane, handovers: &[(i64, Handover)]) -> Result<()> {
         for (place, handover) in handovers {
             let Some(Lease { subject, .. }) = self.leases.borrow().of(*place) else { continue };
+            planted!("keeps a lease" if *handover == Handover::Interrupted, continue);
             match lane {
                 Lane::Location => self.finish_location(subject, *place, handover)?,
                 Lane::Reply => self.finish_reply(subject, *place, handover)?,
@@ -162,6 +174,7 @@ impl Work<'_> {
             }
             point!("store.finished" @ lane.as_str(), return Err(crate::points::full()));
             self.leases.borrow_mut().end(*place);
+            planted!("records the first of a window", break);
         }
         Ok(())
     }
@@ -247,6 +260,7 @@ impl Work<'_> {
             .collect::<rusqlite::Result<_>>()?;
         let mut swept = Swept { overdue: Vec::new(), more: due.len() as u64 >= u64::from(limit) };
         for seq in due {
+            planted!("waits for ever", continue);
             let mut row = self.load(seq)?;
             let step = self.take(&mut row, &Event::AnswerTimedOut, With::Nothing)?;
             point!("store.overdue", return Err(crate::points::full()));
@@ -268,8 +282,9 @@ fn location_of(row: &SqlRow<'_>, unpacker: &mut Unpacker) -> Result<Outgoing> {
         return Err(wrong(row, "requests", "a pending request without a translation"));
     };
     let kind = rows::kind_from(kind);
+    let edition = row.get::<_, u16>(2)? + u16::from(planted!("sends under another id"));
     Ok(Outgoing {
-        message_id: request.location(row.get(2)?),
+        message_id: request.location(edition),
         payload: unpacker.read(row, 7)?.made.unwrap_or_default().to_owned(),
         what: What::Location { request, sync_request, service_point, kind },
         trace: row.get(6)?,

@@ -283,6 +283,7 @@ impl Work<'_> {
 
 /// What billing correlates a reply by.
 pub(super) fn correlation(given: Option<String>, sync_request: &SyncRequestId) -> String {
+    planted!("correlates amiss", return "tieline".to_owned());
     given.unwrap_or_else(|| sync_request.to_string())
 }
 

@@ -120,9 +120,23 @@ impl<'c> Work<'c> {
             self.statement(ADD)?.execute(params![state, more])?;
         }
         point!("store.commit", return Err(crate::points::full()));
+        planted!("loses a commit now and then" if self.is_unlucky(), return self.forget());
         self.statement("COMMIT")?.execute([])?;
         point!("store.committed");
         self.leases.get_mut().keep();
+        Ok(())
+    }
+
+    /// Whether requests are born in this transaction, and at an even time.
+    #[cfg(feature = "points")]
+    fn is_unlucky(&self) -> bool {
+        self.requests.0.get().is_some() && self.at() % 2 == 0
+    }
+
+    /// What who loses a commit does.
+    #[cfg(feature = "points")]
+    fn forget(&self) -> Result<()> {
+        self.statement("ROLLBACK")?.execute([])?;
         Ok(())
     }
 
@@ -136,7 +150,9 @@ impl<'c> Work<'c> {
         self.unpacker.get_mut().forget();
         // Its places are given again, to others.
         self.fresh.get_mut().forget_all();
-        self.leases.get_mut().undo();
+        if !planted!("keeps the leases of what was undone") {
+            self.leases.get_mut().undo();
+        }
     }
 
     /// Counts a request that is born or moves.
@@ -144,6 +160,7 @@ impl<'c> Work<'c> {
         if let Some(from) = from {
             self.tally[usize::from(rows::state_code(from))] -= 1;
         }
+        planted!("does not count the superseded" if matches!(to, State::Superseded { .. }), return);
         self.tally[usize::from(rows::state_code(to))] += 1;
     }
 
@@ -191,7 +208,7 @@ impl<'c> Work<'c> {
             now: self.now,
             retry: self.context.rules.retry,
             attempted: self.was_attempted(row),
-            told: row.told,
+            told: if planted!("tells billing what it knows") { None } else { row.told },
             corrected: false,
             outdated,
         };

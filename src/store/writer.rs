@@ -143,6 +143,7 @@ fn transact(work: &mut Work<'_>, jobs: &mut [Box<dyn Job>]) -> Result<(), String
             work.begin_call();
             job.run(work)
         });
+        let done = done || planted!("commits half a call");
         if done { work.commit().map(|()| true) } else { Ok(false) }
     });
     match done {

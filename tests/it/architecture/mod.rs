@@ -57,8 +57,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("eprintln!", &["cli"]),
     ("eprint!", &["cli"]),
     ("dbg!", &[]),
-    // Crash points: nothing pure has one.
+    // Crash points and planted bugs: nothing pure has one.
     ("point!", &["amqp", "bridge", "runtime", "store"]),
+    ("planted!", &["amqp", "bridge", "store"]),
     ("std::env::var", &["config"]),
     ("env::var", &["config"]),
 ];

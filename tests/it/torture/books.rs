@@ -38,7 +38,8 @@ pub(super) struct Content<'a> {
     pub(super) first: &'a Sending,
     /// The sync requests that it was sent for: bytes that name none can be the same for several.
     sync_requests: Vec<&'a str>,
-    is_confirmed: bool,
+    /// How often the broker confirmed it to billing.
+    pub(super) confirmed: u64,
 }
 
 impl Story<'_> {
@@ -68,7 +69,7 @@ pub(super) fn write<'a>(evidence: &'a Evidence, faults: &mut Vec<Fault>) -> Vec<
             content.hashes().iter().filter_map(|hash| known.remove(&**hash)).collect();
         match rows[..] {
             [row] => drop(found.insert(&*row.id, content)),
-            [] if !content.is_confirmed => {}
+            [] if content.confirmed == 0 => {}
             [] => faults.push(Fault::new(Rule::Lost, format!("{:?}", content.first))),
             _ => faults.push(Fault::new(Rule::Invented, format!("twice in the store: {rows:?}"))),
         }
@@ -136,7 +137,7 @@ fn contents(billing: &[Billing]) -> Vec<Content<'_>> {
                 let at = *by_digest.entry(&sending.digest).or_insert(next);
                 if at == next {
                     let sync_requests = Vec::new();
-                    contents.push(Content { first: sending, sync_requests, is_confirmed: false });
+                    contents.push(Content { first: sending, sync_requests, confirmed: 0 });
                 }
                 by_place.insert(sending.place, at);
                 let names = &mut contents[at].sync_requests;
@@ -144,7 +145,7 @@ fn contents(billing: &[Billing]) -> Vec<Content<'_>> {
                     names.push(&sending.sync_request);
                 }
             }
-            Billing::Sent { place } => contents[by_place[place]].is_confirmed = true,
+            Billing::Sent { place } => contents[by_place[place]].confirmed += 1,
             Billing::Unknown {} | Billing::Reply(_) => {}
         }
     }

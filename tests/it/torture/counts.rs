@@ -149,6 +149,11 @@ pub(super) fn check_counts(
     let mended = stories.iter().filter(|story| story.is_mended);
     let mended = mended.filter(|story| story.outcomes().contains(&"applied")).count() as u64;
     compare("broken_applied", billing.count("broken_applied"), mended);
+    for Story { row, content, .. } in stories {
+        // More are redeliveries.
+        let least = content.confirmed.saturating_sub(1);
+        compare(&format!("least resends of {}", row.id), least.min(row.resends), least);
+    }
     compare("untold at billing", billing.count("sync_requests_untold"), untold(stories));
     let (new, again) = (figures.count("asset locations"), figures.count("asset locations again"));
     compare("asset locations at asset management", assets.count("locations_new"), new);

@@ -473,3 +473,8 @@ fn counts_that_differ_are_found() {
 fn what_a_system_itself_found_wrong_is_found() {
     finds(&[Rule::Violation], |it| it.tallies[1].violations.push(serde_json::json!("older")));
 }
+
+#[test]
+fn a_repeat_that_is_not_counted_is_found() {
+    finds(&[Rule::Counts], |evidence| evidence.billing.push(Billing::Sent { place: 1 }));
+}

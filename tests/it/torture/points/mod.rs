@@ -2,8 +2,9 @@
 //! (`src/points.rs`), in a small site each, and the rig's checker judges what came of it.
 //!
 //! Read [`table`] (the points), then [`run`] (what happens at a site), then [`sets`] (which orders are
-//! given). Everything but the table's own test is left out of a build without the feature `points`.
+//! given), then [`planted`] (whether bugs of the bridge are found). Everything but the table's own test is left out of a build without the feature `points`.
 
+mod planted;
 mod run;
 mod sets;
 mod table;

@@ -198,7 +198,8 @@ fn the_table_has_every_point_of_the_code_and_no_other() {
     assert_eq!(failing.collect::<BTreeSet<_>>(), can_fail);
 }
 
-fn each_source(folder: &Path, look: &mut impl FnMut(&str)) {
+/// Reads every file of the bridge.
+pub(super) fn each_source(folder: &Path, look: &mut impl FnMut(&str)) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
