@@ -42,6 +42,11 @@ fn orders(action: Action, of: impl Fn(&Point) -> bool, visits: &[u32]) -> Vec<Or
     visits.iter().flat_map(order).collect()
 }
 
+/// Whether a bridge that runs passes a point again and again.
+fn is_at_work(point: &Point) -> bool {
+    point.met == Met::Work
+}
+
 /// Deals orders to sites. What is met once in a site's life comes first, and what one site's work did
 /// not come to is dealt again.
 fn carry_out(what: &str, mut orders: Vec<Order>, of_a_site: usize) {
@@ -92,7 +97,9 @@ fn killed_at_any_point_every_request_ends_and_all_counts_agree() {
         return;
     }
     if is_all_asked_for() {
-        carry_out("kills, each alone", orders(Action::Kill, |_| true, &[1, 2]), 1);
+        let mut kills = orders(Action::Kill, |_| true, &[1]);
+        kills.extend(orders(Action::Kill, is_at_work, &[2, 5]));
+        carry_out("kills, each alone", kills, 1);
     } else {
         carry_out("kills", orders(Action::Kill, |_| true, &[1]), OF_A_SITE);
     }
@@ -105,7 +112,9 @@ fn whatever_fails_at_any_point_every_request_ends_and_all_counts_agree() {
     }
     let can_fail = |point: &Point| point.failing != Failing::Never;
     if is_all_asked_for() {
-        carry_out("failures, each alone", orders(Action::Fail, can_fail, &[1, 2]), 1);
+        let mut failures = orders(Action::Fail, can_fail, &[1]);
+        failures.extend(orders(Action::Fail, |it| can_fail(it) && is_at_work(it), &[2, 5]));
+        carry_out("failures, each alone", failures, 1);
     } else {
         carry_out("failures", orders(Action::Fail, can_fail, &[1]), 2 * OF_A_SITE);
     }
@@ -116,13 +125,13 @@ fn however_slow_a_step_is_every_request_ends_and_all_counts_agree() {
     if !has_points() {
         return;
     }
-    let is_at_work = |point: &Point| matches!(point.met, Met::Start | Met::Work);
     if is_all_asked_for() {
         carry_out("delays, each alone", orders(Action::Delay(5_000), is_at_work, &[1]), 1);
     } else {
         let few = ["consumer.recorded", "dispatch.published", "store.committed", "window.sent"];
         let is_one = |point: &Point| {
-            is_at_work(point) && few.iter().any(|name| point.name.starts_with(name))
+            matches!(point.met, Met::Start | Met::Work)
+                && few.iter().any(|name| point.name.starts_with(name))
         };
         let wait = u32::try_from(Duration::from_millis(500).as_millis()).unwrap();
         carry_out("delays", orders(Action::Delay(wait), is_one, &[2]), 2 * OF_A_SITE);
