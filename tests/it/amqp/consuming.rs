@@ -9,7 +9,10 @@ use super::bench::{Api, PATIENCE, consume, fill, has_rabbitmq, names, node, site
 
 const QUEUE: &str = "ccb.sp.request";
 
-/// How long a dozen short outages may take, also on a busy machine.
+/// Short outages of the store on end.
+const OUTAGES: usize = 12;
+
+/// How long they may take, also on a busy machine.
 const OUTAGES_MAX: Duration = Duration::from_secs(20);
 
 #[tokio::test]
@@ -68,7 +71,6 @@ async fn outages_of_the_store_on_end_make_nobody_wait_longer_each_time() {
     if !has_rabbitmq() {
         return;
     }
-    const OUTAGES: usize = 12;
     let (_, endpoint) = site("store-outages").await;
     let mut consumer = consume(&endpoint, QUEUE, &[false, true].repeat(OUTAGES));
     let begun = Instant::now();

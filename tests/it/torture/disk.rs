@@ -133,8 +133,8 @@ impl Run {
         reading::read(&self.site, &["store", "status"])
     }
 
-    /// Whether everything was sent and taken, so that what is left of the disk was enough.
-    fn has_met_nothing(&mut self) -> bool {
+    /// Whether everything was sent and taken, so that the fault could hold up nothing.
+    pub(super) fn has_met_nothing(&mut self) -> bool {
         let seen = self.progress.look();
         let is_over = seen.sent >= u64::from(self.plan.requests) && seen.answered >= seen.owed;
         is_over && queue::ALL.iter().all(|name| self.site.client.depth(name) == Some(0))

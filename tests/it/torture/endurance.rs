@@ -14,7 +14,7 @@ use super::run::{MEMORY_MAX_KIB, Run, run, tell};
 use crate::support::{Weather, fail, hold, queue, until_within};
 
 /// How many asset locations the queue takes whose reader is away, in `backlog`.
-const QUEUE_MAX: u32 = 1_000;
+const QUEUE_MAX: u32 = 200;
 
 /// How much more memory the bridge may hold once nothing comes in any more. Only connections that are
 /// tried again take some. Until then it has the limit of any load: whatever waits fits into that.
@@ -123,7 +123,8 @@ impl fmt::Display for Endured {
 }
 
 impl Run {
-    pub(super) fn endure(&mut self, deed: Deed) {
+    /// Says whether anything was under way that the fault could meet.
+    pub(super) fn endure(&mut self, deed: Deed) -> bool {
         match deed {
             // A connection that was published on is silent until it is given up.
             Deed::Alarm => {
@@ -136,8 +137,9 @@ impl Run {
                 self.cut_off(Lane::Location);
             }
         }
-        let endured = self.last();
+        let endured = self.last(deed);
         tell(&endured.to_string());
+        let waiting = endured.in_store + endured.on_queue;
         self.endured.push(endured);
         let before = self.progress.look();
         match deed {
@@ -149,15 +151,20 @@ impl Run {
             }
         }
         let over = Instant::now();
-        until_within(self.plan.patience(), "something to go the whole way again", || {
-            let seen = self.progress.look();
-            (seen.locations > before.locations && seen.replies > before.replies).then_some(())
-        });
-        self.resumes.push(over.elapsed());
+        let is_on =
+            until_within(self.plan.patience(), "something to go the whole way again", || {
+                let seen = self.progress.look();
+                let is_on = seen.locations > before.locations && seen.replies > before.replies;
+                (is_on || waiting == 0 && self.has_met_nothing()).then_some(is_on)
+            });
+        if is_on {
+            self.resumes.push(over.elapsed());
+        }
+        is_on
     }
 
     /// Lets the fault last, until billing has sent all that it can and the bridge has taken it in.
-    fn last(&mut self) -> Endured {
+    fn last(&mut self, deed: Deed) -> Endured {
         let (lasting, patience) = (self.plan.lasting, self.plan.patience());
         let pause = (lasting / LOOKS).min(LOOK_MAX);
         let (start, mut memory_kib, mut told) = (Instant::now(), Vec::new(), 0);
@@ -165,12 +172,16 @@ impl Run {
         while idle_from.is_none() || start.elapsed() < lasting {
             memory_kib.extend(self.bridge().memory_kib());
             let sent_before = sent.replace(self.progress.look().sent);
-            let is_idle = sent == sent_before && self.site.client.depth(queue::REQUEST) == Some(0);
+            // What billing cannot send now it has still to send.
+            let is_alarm = deed == Deed::Alarm;
+            let is_all = if is_alarm { sent == sent_before } else { self.is_too_late() };
+            let is_idle = is_all && self.site.client.depth(queue::REQUEST) == Some(0);
             idle_from = if is_idle { idle_from.or(Some(memory_kib.len())) } else { None };
             if start.elapsed() >= told * (lasting / TOLD) {
                 told += 1;
-                let (seen, memory) = (self.progress.look(), memory_kib.last());
-                tell(&format!("  for {:.1?}: {} sent, {memory:?} KiB", start.elapsed(), seen.sent));
+                let (seen, memory) = (self.progress.look(), memory_kib.last().copied());
+                let (time, memory) = (start.elapsed(), memory.unwrap_or_default());
+                tell(&format!("  for {time:.1?}: {} sent, {memory} KiB", seen.sent));
             }
             if start.elapsed() > lasting + patience {
                 fail(&format!(
@@ -189,10 +200,10 @@ impl Run {
 }
 
 /// Carries out a schedule whose fault lasts; the bridge must not grow meanwhile.
-fn last(schedule: Schedule, requests: u32) -> Option<Course> {
-    let course = run(Plan::of_environment(schedule, requests, 1))?;
-    course.endured.iter().for_each(Endured::assert_flat);
-    Some(course)
+fn last(schedule: Schedule, requests: u32) {
+    if let Some(Course { endured, .. }) = run(Plan::of_environment(schedule, requests, 1)) {
+        endured.iter().for_each(Endured::assert_flat);
+    }
 }
 
 mod alarm {
@@ -200,7 +211,7 @@ mod alarm {
 
     #[test]
     fn however_long_the_broker_is_low_on_memory_everything_goes_on_by_itself() {
-        drop(last(Schedule::Alarm, 3_000));
+        last(Schedule::Alarm, 2_000);
     }
 }
 
@@ -209,7 +220,7 @@ mod away {
 
     #[test]
     fn however_long_asset_management_is_away_everything_goes_on_by_itself() {
-        drop(last(Schedule::Away, 3_000));
+        last(Schedule::Away, 2_000);
     }
 }
 
@@ -218,6 +229,6 @@ mod backlog {
 
     #[test]
     fn however_much_waits_in_the_bridge_it_costs_no_memory_and_goes_out_by_itself() {
-        drop(last(Schedule::Backlog, 4_000));
+        last(Schedule::Backlog, 2_000);
     }
 }

@@ -223,9 +223,11 @@ impl Run {
             Deed::Disk(disk) => {
                 return if self.fill_disk(disk) { deed.kind() } else { LEFT_OUT };
             }
+            Deed::Endurance(endurance) => {
+                return if self.endure(endurance) { deed.kind() } else { LEFT_OUT };
+            }
             Deed::Freeze(deed) => self.freeze(deed),
             Deed::Cluster(deed) => self.disturb_cluster(deed),
-            Deed::Endurance(deed) => self.endure(deed),
         }
         deed.kind()
     }

@@ -17,9 +17,13 @@ const ASSETS: &str = "--negative 0.04 --doubled 0.02 --positive-then-negative 0.
     --negative-then-positive 0.01 --silent 0.005 --malformed 0.005 --orphan 0.01 \
     --by-body-only 0.02 --late 0.01 --late-by 5s";
 
-/// How many messages a second billing sends through a fault that lasts. A window is a twentieth of it,
-/// of which each message has a line in the history for each time that a blocked broker did not take it.
-const ENDURANCE_RATE: u32 = 1_500;
+/// How many messages a second billing sends through a fault that lasts, at most. A window is a
+/// twentieth of it, of which each message has a line in the history for each time that a blocked
+/// broker did not take it.
+const ENDURANCE_RATE_MAX: u32 = 1_500;
+
+/// How long it sends at the least: so that the fault comes in time also on a busy machine.
+const ENDURANCE_SECONDS: u32 = 6;
 
 /// What billing does.
 pub(super) fn billing(plan: &Plan) -> String {
@@ -28,7 +32,7 @@ pub(super) fn billing(plan: &Plan) -> String {
     // are over at once, and fall behind whoever is fastest.
     let seconds = match plan.schedule {
         Schedule::Kills => 0,
-        Schedule::Disk => 2,
+        Schedule::Disk => 3,
         Schedule::Network => 4,
         Schedule::Freeze => 5,
         Schedule::Broker => 9,
@@ -36,7 +40,10 @@ pub(super) fn billing(plan: &Plan) -> String {
         Schedule::Alarm | Schedule::Away | Schedule::Backlog => 0,
     };
     let pace = match requests.checked_div(faults * seconds) {
-        _ if plan.schedule.lasts() => format!("--rate {ENDURANCE_RATE}"),
+        _ if plan.schedule.lasts() => {
+            let rate = (requests / ENDURANCE_SECONDS).clamp(20, ENDURANCE_RATE_MAX);
+            format!("--rate {rate}")
+        }
         Some(rate) => format!("--rate {}", rate.clamp(20, 1_500)),
         None => String::new(),
     };
