@@ -334,7 +334,8 @@ impl<'j> Run<'j> {
         Ok(ended.is_some_and(|ended| ended.code == Some(0)))
     }
 
-    fn end(&mut self, mended: HashSet<String>) -> Result<Evidence, Stuck> {
+    /// Stops the bridge for good.
+    fn stop_well(&mut self) -> Result<(), Stuck> {
         while !self.stop_bridge()? {
             let Some(order) = self.armed.take().filter(|order| self.was_done(order)) else {
                 return Err("the bridge did not end well".to_owned());
@@ -343,6 +344,17 @@ impl<'j> Run<'j> {
             self.lives.clear();
             self.live();
             self.settle()?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, mended: HashSet<String>) -> Result<Evidence, Stuck> {
+        self.stop_well()?;
+        if !queue::ALL.iter().all(|name| self.site.client.depth(name) == Some(0)) {
+            // A slow bridge had been given what it had not come to. Nobody else could see that.
+            self.live();
+            self.settle()?;
+            self.stop_well()?;
         }
         let tallies = [self.billing.stop(), self.assets.stop()];
         for name in queue::ALL {
