@@ -133,7 +133,6 @@ pub(super) struct Row {
 /// An error record as `tieline errors list` tells of it.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct OpenError {
-    pub(super) id: String,
     pub(super) code: String,
     pub(super) group: String,
     pub(super) about: String,

@@ -161,7 +161,6 @@ impl Case {
 fn error(code: &str, about: &str, case: Option<&Case>) -> OpenError {
     OpenError {
         code: code.to_owned(),
-        id: String::new(),
         last_at: String::new(),
         group: code.to_owned(),
         about: about.to_owned(),

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 
 use super::evidence::{OpenError, Row};
@@ -10,43 +11,7 @@ use crate::support::Site;
 /// The most records that a page of a list has.
 const PAGE: usize = 10_000;
 
-/// A record of a list that is read page by page.
-trait Listed: DeserializeOwned {
-    /// What tells it from every other.
-    fn id(&self) -> &str;
-    /// The time by which it can be asked for.
-    fn at(&self) -> &str;
-}
-
-impl Listed for Row {
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn at(&self) -> &str {
-        &self.received_at
-    }
-}
-
-impl Listed for OpenError {
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn at(&self) -> &str {
-        &self.last_at
-    }
-}
-
-/// All requests, oldest first.
-pub(super) fn requests(site: &Site) -> Vec<Row> {
-    all(site, "requests")
-}
-
-/// All open error records, oldest first.
-pub(super) fn errors(site: &Site) -> Vec<OpenError> {
-    all(site, "errors")
-}
+const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
 
 /// What a command prints as JSON.
 pub(super) fn read<T: DeserializeOwned>(site: &Site, args: &[&str]) -> T {
@@ -54,26 +19,51 @@ pub(super) fn read<T: DeserializeOwned>(site: &Site, args: &[&str]) -> T {
     serde_json::from_str(&site.cli(&args).ended(0).out).unwrap()
 }
 
-/// Page after page, each from the time at which the last one ended.
-fn all<T: Listed>(site: &Site, what: &str) -> Vec<T> {
-    let mut all: Vec<T> = Vec::new();
+/// All requests, oldest first: page after page, each from the time at which the last one ended.
+pub(super) fn requests(site: &Site) -> Vec<Row> {
+    let page = PAGE.to_string();
+    let mut all: Vec<Row> = Vec::new();
     let mut known = HashSet::new();
     loop {
-        let page = PAGE.to_string();
-        let mut args = vec![what, "list", "--limit", &page];
-        let until = all.last().map(|last| {
-            // A page ends before this time, and others may have come at the same.
-            let at: jiff::Timestamp = last.at().parse().unwrap();
-            at.saturating_add(jiff::SignedDuration::from_millis(1)).unwrap().to_string()
-        });
+        let mut args = vec!["requests", "list", "--limit", &page];
+        // A page ends before this time, and others may have come at the same.
+        let until = all.last().map(|last| (time(&last.received_at) + MILLISECOND).to_string());
         args.extend(until.as_deref().map(|until| ["--until", until]).into_iter().flatten());
-        let listed: Vec<T> = read(site, &args);
+        let listed: Vec<Row> = read(site, &args);
         let (is_last, before) = (listed.len() < PAGE, all.len());
-        all.extend(listed.into_iter().filter(|record| known.insert(record.id().to_owned())));
+        all.extend(listed.into_iter().filter(|row| known.insert(row.id.clone())));
         if is_last {
             all.reverse();
             return all;
         }
         assert!(all.len() > before, "{args:?}: a page without anything new");
     }
+}
+
+/// All open error records. Their list is in the order of their ids, and what failed again has an old
+/// id and a new time: so they are read in spans of time, each cut in two until a page has all of it.
+pub(super) fn errors(site: &Site) -> Vec<OpenError> {
+    let page = PAGE.to_string();
+    let mut all = Vec::new();
+    let mut spans = vec![(Timestamp::UNIX_EPOCH, Timestamp::MAX)];
+    while let Some((since, until)) = spans.pop() {
+        let (from, to) = (since.to_string(), until.to_string());
+        let args = ["errors", "list", "--limit", &page, "--since", &from, "--until", &to];
+        let listed: Vec<OpenError> = read(site, &args);
+        if listed.len() < PAGE {
+            all.extend(listed);
+            continue;
+        }
+        let mut times: Vec<_> = listed.iter().map(|error| time(&error.last_at)).collect();
+        times.sort_unstable();
+        let middle = times[PAGE / 2];
+        let next = middle + MILLISECOND;
+        assert!(next <= until, "{args:?}: too many of one time");
+        spans.extend([(since, middle), (next, until)]);
+    }
+    all
+}
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
 }
