@@ -27,11 +27,15 @@ pub struct Settings {
     /// How long the confirms of a whole window may take; then the connection is cut and what was
     /// not confirmed is in doubt.
     pub confirm_timeout: Duration,
+    /// How old a connection may be that the broker blocks, low on memory or disk, before the next
+    /// takes its place. lapin keeps each heartbeat that a blocked connection may not send: 11 MiB
+    /// an hour for all lanes at a heartbeat of two seconds.
+    pub blocked_max: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { confirm_timeout: Duration::from_secs(30) }
+        Self { confirm_timeout: Duration::from_secs(30), blocked_max: Duration::from_mins(10) }
     }
 }
 
@@ -204,6 +208,7 @@ impl Publisher {
 
     fn target(&self) -> Target<'_> {
         Target {
+            blocked_max: self.settings.blocked_max,
             endpoint: &self.endpoint,
             purpose: &self.purpose,
             exchange: self.topology.exchange_out(),

@@ -24,6 +24,8 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 
 /// Where and how a session connects.
 pub(super) struct Target<'a> {
+    /// How old a connection may be that the broker blocks.
+    pub(super) blocked_max: Duration,
     pub(super) endpoint: &'a Endpoint,
     /// Shown in the broker's list of connections.
     pub(super) purpose: &'a str,
@@ -96,10 +98,16 @@ impl Session {
             try_out(&open, target).await?;
             open.is_tried = true;
         }
-        let open = self.open.insert(open);
         match open.link.blocked() {
-            Some(reason) => Err(Closed::Blocked(reason)),
-            None => Ok(open),
+            Some(reason) => {
+                let is_old = open.since.elapsed() >= target.blocked_max;
+                self.open = Some(open);
+                if is_old {
+                    self.give_up();
+                }
+                Err(Closed::Blocked(reason))
+            }
+            None => Ok(self.open.insert(open)),
         }
     }
 

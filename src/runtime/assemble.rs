@@ -314,6 +314,7 @@ impl Bridge {
     fn publisher(&self, lane: Lane) -> Arc<dyn Publisher> {
         let settings = amqp::publisher::Settings {
             confirm_timeout: self.settings.amqp.confirm_timeout.unsigned(),
+            ..amqp::publisher::Settings::default()
         };
         let publisher = |endpoint: &Endpoint| -> Arc<dyn Publisher> {
             let topology = self.topology.clone();

@@ -59,7 +59,7 @@ pub(crate) fn endpoint(url: &str) -> Endpoint {
 }
 
 pub(crate) fn publisher(endpoint: &Endpoint, lane: Lane) -> Publisher {
-    let settings = PublisherSettings { confirm_timeout: PATIENCE };
+    let settings = PublisherSettings { confirm_timeout: PATIENCE, ..PublisherSettings::default() };
     Publisher::new(endpoint.clone(), Topology::built_in(), lane, settings)
 }
 

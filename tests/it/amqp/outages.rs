@@ -31,7 +31,7 @@ async fn what_was_confirmed_survives_the_brokers_sudden_death() {
     let (mut node, endpoint) = broker(Options::new()).await;
     // A quorum queue is safe against sudden death only after the broker has settled down.
     node.restart().unwrap();
-    let settings = Settings { confirm_timeout: Duration::from_secs(20) };
+    let settings = Settings { confirm_timeout: Duration::from_secs(20), ..Settings::default() };
     let publisher =
         Arc::new(Publisher::new(endpoint.clone(), Topology::built_in(), Lane::Location, settings));
     publisher.open().await.unwrap();
@@ -82,6 +82,31 @@ async fn what_was_confirmed_survives_the_brokers_sudden_death() {
     until_open(&publisher).await;
 }
 
+/// lapin keeps the heartbeats of a blocked connection: an alarm of days would cost hundreds of
+/// megabytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_connection_is_kept_for_long_that_the_broker_blocks() {
+    if !has_rabbitmq() {
+        return;
+    }
+    let (node, endpoint) = broker(Options::new()).await;
+    let settings = Settings { blocked_max: Duration::ZERO, ..Settings::default() };
+    let publisher = Publisher::new(endpoint, Topology::built_in(), Lane::Location, settings);
+    let connections =
+        || node.ctl(&["list_connections", "--quiet", "--no-table-headers", "peer_port"]).unwrap();
+    node.ctl(&["set_vm_memory_high_watermark", "0.0001"]).unwrap();
+    let mut seen = std::collections::HashSet::new();
+    while seen.len() < 3 {
+        let refusal = publisher.open().await.unwrap_err();
+        assert!(refusal.detail.contains("low on memory"), "{}", refusal.detail);
+        seen.insert(connections());
+    }
+    node.ctl(&["set_vm_memory_high_watermark", "0.4"]).unwrap();
+    until_open(&publisher).await;
+    let results = publisher.publish_raw(&[message(QUEUE, "m0")]).await;
+    assert_eq!(results, [Ok(())]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_low_on_memory_holds_up_publishers_and_nobody_else() {
     if !has_rabbitmq() {
@@ -124,7 +149,7 @@ async fn a_window_that_a_blocked_broker_does_not_confirm_is_in_doubt_and_cut_off
         return;
     }
     let (node, endpoint) = broker(Options::new()).await;
-    let settings = Settings { confirm_timeout: Duration::from_millis(500) };
+    let settings = Settings { confirm_timeout: Duration::from_millis(500), ..Settings::default() };
     let publisher =
         Publisher::new(endpoint.clone(), Topology::built_in(), Lane::Location, settings);
     publisher.open().await.unwrap();
