@@ -144,6 +144,22 @@ async fn a_message_that_fails_by_itself_is_tried_again_later_and_then_parked() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_ahead_and_is_set_right_holds_nothing_back() {
+    let world = World::new();
+    world.clock.wait(SignedDuration::from_hours(24));
+    world.record(request("1001", "SP-1", 1)).await;
+    world.clock.wait(SignedDuration::from_hours(-24));
+    let leased = world.publish(Lane::Location).await;
+    assert_eq!(leased.len(), 1);
+    // A wait of our own is none of that.
+    world.record(request("1002", "SP-2", 1)).await;
+    let leased = world.lease(Lane::Location).await;
+    world.finish(Lane::Location, &leased, &Handover::Failed(refused())).await;
+    assert!(world.lease(Lane::Location).await.is_empty(), "not before its time");
+    world.check();
+}
+
+#[tokio::test]
 async fn a_reply_that_billing_refuses_is_parked_without_touching_the_request() {
     let world = World::new();
     let new = request("1001", "SP-1", 1);
