@@ -7,6 +7,8 @@
 //!
 //! - `TIELINE_POINT`: orders, separated by `;`, each `NAME=ACTION@VISIT` or `NAME:SCOPE=ACTION@VISIT`.
 //!   An action is `kill`, `fail`, or `delay` with so many milliseconds behind a dot (`delay.500`).
+//! - `TIELINE_CLOCK`: a file; by how many seconds the clock is off, read whenever somebody asks for the
+//!   time.
 //! - `TIELINE_POINTS_SEEN`: a file; a line for each point when it is first visited, and one for each
 //!   order when it is carried out.
 //! - `TIELINE_PLANTED`: the name of a bug.
@@ -68,18 +70,20 @@ macro_rules! planted {
 compile_error!("the feature `points` is for tests: no optimised build has it");
 
 #[cfg(feature = "points")]
-pub(crate) use armed::{FAILED, fails, full, is_planted, visit};
+pub(crate) use armed::{FAILED, clock_shift, fails, full, is_planted, visit};
 
 #[cfg(feature = "points")]
 mod armed {
     use std::collections::HashMap;
     use std::env;
     use std::ffi::OsString;
-    use std::fs::{File, OpenOptions};
+    use std::fs::{self, File, OpenOptions};
     use std::io::Write as _;
     use std::sync::{Mutex, OnceLock, PoisonError};
     use std::thread;
     use std::time::Duration;
+
+    use jiff::SignedDuration;
 
     use crate::bridge::StoreError;
 
@@ -125,6 +129,16 @@ mod armed {
         static PLANTED: OnceLock<Option<OsString>> = OnceLock::new();
         let planted = PLANTED.get_or_init(|| env::var_os("TIELINE_PLANTED"));
         planted.as_ref().is_some_and(|planted| planted == name)
+    }
+
+    /// By how much the clock of this process is off.
+    pub(crate) fn clock_shift() -> SignedDuration {
+        static FILE: OnceLock<Option<OsString>> = OnceLock::new();
+        let Some(file) = FILE.get_or_init(|| env::var_os("TIELINE_CLOCK")) else {
+            return SignedDuration::ZERO;
+        };
+        let seconds = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok());
+        SignedDuration::from_secs(seconds.unwrap_or(0))
     }
 
     /// What the store says when its disk is full.

@@ -78,7 +78,7 @@ fn crash_points() -> Result<Option<LeftOut>> {
     if !has("TIELINE__") {
         return Err(Error::new(format!("{}: expected the name of a setting", bridge.display())));
     }
-    match ["TIELINE_POINT", "TIELINE_PLANTED"].into_iter().find(|name| has(name)) {
+    match ["TIELINE_POINT", "TIELINE_PLANTED", "TIELINE_CLOCK"].into_iter().find(|name| has(name)) {
         Some(name) => Err(Error::new(format!("{}: found {name} in it", bridge.display()))),
         None => Ok(None),
     }

@@ -8,6 +8,7 @@
 mod books;
 mod broker;
 mod checker;
+mod clock;
 mod cluster;
 mod counts;
 mod disk;

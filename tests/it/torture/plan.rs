@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::random::Random;
-use super::{broker, cluster, disk, endurance, freeze, network};
+use super::{broker, clock, cluster, disk, endurance, freeze, network};
 use crate::support::fail;
 
 /// How many asset locations and replies together come of a request, at the least: where the last
@@ -39,6 +39,8 @@ pub(super) enum Schedule {
     Away,
     /// Asset management is away for long, and its queue is full: the bridge has the backlog.
     Backlog,
+    /// The clock of the bridge jumps.
+    Clock,
 }
 
 /// A fault.
@@ -51,6 +53,7 @@ pub(super) enum Deed {
     Freeze(freeze::Deed),
     Cluster(cluster::Deed),
     Endurance(endurance::Deed),
+    Clock(clock::Deed),
 }
 
 /// A fault, and after how many asset locations and replies together it comes.
@@ -83,6 +86,7 @@ impl Schedule {
             Self::Alarm => "alarm",
             Self::Away => "away",
             Self::Backlog => "backlog",
+            Self::Clock => "clock",
         }
     }
 
@@ -105,6 +109,7 @@ impl Schedule {
                 Self::Alarm => vec![Deed::Endurance(endurance::Deed::Alarm)],
                 Self::Away => vec![Deed::Endurance(endurance::Deed::Away)],
                 Self::Backlog => vec![Deed::Endurance(endurance::Deed::Backlog)],
+                Self::Clock => clock::deal(random).map(Deed::Clock).into(),
             };
             random.shuffle(&mut round);
             deeds.extend(round);
@@ -125,6 +130,7 @@ impl Deed {
             Self::Freeze(deed) => deed.kind(),
             Self::Cluster(deed) => deed.kind(),
             Self::Endurance(deed) => deed.kind(),
+            Self::Clock(_) => "clock set",
         }
     }
 }
@@ -190,7 +196,7 @@ fn rounded(number: f64) -> u64 {
 mod tests {
     use super::*;
 
-    const ALL: [Schedule; 9] = [
+    const ALL: [Schedule; 10] = [
         Schedule::Kills,
         Schedule::Network,
         Schedule::Broker,
@@ -200,6 +206,7 @@ mod tests {
         Schedule::Alarm,
         Schedule::Away,
         Schedule::Backlog,
+        Schedule::Clock,
     ];
 
     fn plan(schedule: Schedule, requests: u32) -> Plan {
@@ -229,7 +236,7 @@ mod tests {
         assert_eq!(told, EXPECTED, "{told:#?}");
     }
 
-    const EXPECTED: [&str; 18] = [
+    const EXPECTED: [&str; 20] = [
         "645 Kill",
         "2016 Kill",
         "645 Network(AtConfirm(Bridge, 48))",
@@ -248,5 +255,7 @@ mod tests {
         "202 Endurance(Away)",
         "64 Endurance(Backlog)",
         "202 Endurance(Backlog)",
+        "645 Clock(Deed { off: 0 })",
+        "2016 Clock(Deed { off: -44364 })",
     ];
 }

@@ -123,6 +123,10 @@ impl Run {
         // The rig itself looks past the network that it disturbs, but not past a dead node.
         let own_url = if urls.len() > 1 { &rig_url } else { &urls[0] };
         let mut site = settle_queues(Site::at(own_url), &mut brokers).with("amqp.url", &bridge_url);
+        if plan.schedule == Schedule::Clock {
+            let file = site.path("clock").display().to_string();
+            site.set("TIELINE_CLOCK", &file);
+        }
         if plan.schedule == Schedule::Freeze {
             // What a frozen bridge was given must fit the network's buffers: a broker that cannot
             // get rid of it takes half a minute to give it up.
@@ -187,6 +191,7 @@ impl Run {
             tell(&format!("after {begun:.1?} at {seen:?}: {deed:?}, {took:.1?}, {memory} KiB"));
         }
         let all_sent = self.until_all_sent();
+        self.pass_every_clock();
         self.settle();
         self.note_memory();
         let (took, drained) = (self.begun.elapsed(), last_fault.max(all_sent).elapsed());
@@ -228,6 +233,7 @@ impl Run {
             }
             Deed::Freeze(deed) => self.freeze(deed),
             Deed::Cluster(deed) => self.disturb_cluster(deed),
+            Deed::Clock(deed) => self.set_clock(deed),
         }
         deed.kind()
     }

@@ -32,6 +32,7 @@ pub(super) fn billing(plan: &Plan) -> String {
     // are over at once, and fall behind whoever is fastest.
     let seconds = match plan.schedule {
         Schedule::Kills => 0,
+        Schedule::Clock => 1,
         Schedule::Disk => 3,
         Schedule::Network => 4,
         Schedule::Freeze => 5,
