@@ -34,14 +34,16 @@ async fn until(consumer: &Running, is_so: impl Fn(&tieline::amqp::consumer::Fact
     assert!(found.is_ok(), "{:?}", consumer.health.facts());
 }
 
-/// Has the queue forget its consumers, or never send them anything more; nobody tells them.
+/// Has the queue forget its consumers, or never send them anything more; nobody tells them. RabbitMQ
+/// 4 keeps them by a number (`Key`), RabbitMQ 3 by their tag and channel.
 fn lose_consumers(vhost: &str, how: &str) {
     let lose = format!(
         "{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{vhost}\">>, queue, <<\"{QUEUE}\">>)), \
          Leader = amqqueue:get_pid(Queue), \
          {{ok, {{_, Consumers}}, _}} = \
              ra:leader_query(Leader, fun(State) -> rabbit_fifo:query_consumers(State) end), \
-         [ra:process_command(Leader, {how}) || Id <- maps:keys(Consumers)]."
+         [ra:process_command(Leader, {how}) \
+          || {{Key, {{Pid, Tag, _, _, _, _, _, _}}}} <- maps:to_list(Consumers)]."
     );
     node().ctl(&["eval", &lose]).unwrap();
 }
@@ -52,8 +54,8 @@ async fn a_consumer_that_the_broker_has_lost_sight_of_begins_anew() {
     if !has_rabbitmq() {
         return;
     }
-    let forgotten = "rabbit_fifo:make_checkout(Id, cancel, #{})";
-    let starved = "rabbit_fifo:make_credit(Id, 0, 0, false)";
+    let forgotten = "rabbit_fifo:make_checkout({Tag, Pid}, cancel, #{})";
+    let starved = "rabbit_fifo:make_credit(Key, 0, 0, false)";
     for (n, how) in [forgotten, starved].into_iter().enumerate() {
         let (vhost, endpoint) = site(&format!("lost-{n}")).await;
         let mut consumer = watched(&endpoint);
