@@ -5,23 +5,24 @@
 //! wait. Nothing is ever requeued or rejected as a way of trying again; that could move a message
 //! behind newer ones (<https://www.rabbitmq.com/docs/quorum-queues#repeated-requeues>).
 
+mod broken;
 mod with_care;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::protocol::{AMQPErrorKind, AMQPHardError};
 use lapin::types::FieldTable;
-use lapin::{Channel, ErrorKind};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::broken::Broken;
 use super::backoff::Backoff;
 use super::connection::{Endpoint, Link};
 use super::headers::{arrival, short};
-use super::problem::{ConnectError, sentence};
+use super::problem::sentence;
 use super::watch::{Seen, Watch};
 use crate::bridge::ports::{Handler, Receiving};
 use crate::bridge::{Arrival, StoreError};
@@ -42,9 +43,9 @@ const OFFER_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long the stream of deliveries may take to tell why it ended.
 const LAST_ERROR_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// How long the careful reader waits for each further message: as short as that at first, twice as long each time that
-/// it is called for again soon, so that a sender who goes on sending what lapin cannot read costs
-/// a few connections and not two for each message.
+/// How long the careful reader waits for each further message: as short as that at first, twice as
+/// long each time that it is called for again soon, so that a sender who goes on sending what lapin
+/// cannot read costs a few connections and not two for each message.
 const NEXT_WAIT_FIRST: Duration = Duration::from_millis(200);
 const NEXT_WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -119,51 +120,6 @@ pub struct Consumer {
     queue: String,
     settings: Settings,
     health: Arc<Health>,
-}
-
-/// Why a generation ended.
-#[derive(Debug, thiserror::Error)]
-enum Broken {
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error("consume {queue}: {}", sentence(.error))]
-    Channel { queue: String, error: lapin::Error },
-    #[error("consume {queue}: the broker cancelled the consumer; was the queue deleted?")]
-    Cancelled { queue: String },
-    #[error("{ready} messages wait on {queue}, and the broker has delivered none for a while")]
-    Stalled { queue: String, ready: u32 },
-    #[error("read {queue} with care: {error}")]
-    Careful { queue: String, error: std::io::Error },
-    #[error("hand over what arrived on {queue}")]
-    Store {
-        queue: String,
-        #[source]
-        source: StoreError,
-    },
-}
-
-impl Broken {
-    /// Whether lapin gave up over what the broker delivered: it would do so again.
-    fn is_unreadable(&self) -> bool {
-        let Self::Channel { error, .. } = self else { return false };
-        match error.kind() {
-            ErrorKind::ParsingError(_) => true,
-            ErrorKind::ProtocolError(said) => {
-                matches!(said.kind(), AMQPErrorKind::Hard(AMQPHardError::FRAMEERROR))
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether it ended because nothing came. A frame that is too large for lapin's buffer also
-    /// looks like that: it waits for the rest, and reads not even heartbeats.
-    fn is_silence(&self) -> bool {
-        match self {
-            Self::Stalled { .. } => true,
-            Self::Channel { error, .. } => matches!(error.kind(), ErrorKind::MissingHeartbeatError),
-            _ => false,
-        }
-    }
 }
 
 /// How batches are handed over.

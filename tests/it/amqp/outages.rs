@@ -95,8 +95,9 @@ async fn no_connection_is_kept_for_long_that_the_broker_blocks() {
     let connections =
         || node.ctl(&["list_connections", "--quiet", "--no-table-headers", "peer_port"]).unwrap();
     node.ctl(&["set_vm_memory_high_watermark", "0.0001"]).unwrap();
-    let mut seen = std::collections::HashSet::new();
+    let (mut seen, begun) = (std::collections::HashSet::new(), Instant::now());
     while seen.len() < 3 {
+        assert!(begun.elapsed() < PATIENCE, "always the same connections: {seen:?}");
         let refusal = publisher.open().await.unwrap_err();
         assert!(refusal.detail.contains("low on memory"), "{}", refusal.detail);
         seen.insert(connections());
