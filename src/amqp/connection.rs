@@ -319,15 +319,15 @@ impl Link {
         self.connection.status().blocked().then(|| events.blocked_because.clone())
     }
 
-    /// Returns when the broker blocks publishers on this connection.
-    pub(super) async fn until_blocked(&self) {
+    /// Returns when the broker blocks publishers on this connection, with its reason.
+    pub(super) async fn until_blocked(&self) -> String {
         poll_fn(|cx| {
             let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
             while let Poll::Ready(event) = events.stream.poll_next_unpin(cx) {
                 match event {
                     Some(Event::ConnectionBlocked(reason)) => {
-                        events.blocked_because = reason;
-                        return Poll::Ready(());
+                        events.blocked_because.clone_from(&reason);
+                        return Poll::Ready(reason);
                     }
                     Some(_) => {}
                     None => return Poll::Pending,
@@ -335,7 +335,7 @@ impl Link {
             }
             Poll::Pending
         })
-        .await;
+        .await
     }
 
     /// Closes the connection and waits for the broker's word, so that all that was sent on it has

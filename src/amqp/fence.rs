@@ -4,23 +4,26 @@
 //! new one takes the place of the old one while that is held: nobody else can do the same in
 //! between. If this process dies meanwhile, the old one comes back in front of the new one and is
 //! dropped, because the queue holds one message.
+//!
+//! Nothing is held while the broker is low on memory or disk. It would read neither the new fence
+//! nor the settlement of the old one until that is over, and whoever looks in the meantime would
+//! find no fence at all.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use lapin::message::BasicGetMessage;
-use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicNackOptions, ConfirmSelectOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-use super::connection::{Endpoint, Link};
+use super::connection::Endpoint;
 use super::headers::{Envelope, short};
-use super::problem::{ConnectError, reply_code, sentence};
+use super::problem::{reply_code, sentence};
+use super::session::{BLOCKED_MAX, Closed, Open, Target};
 use super::topology::{Role, Topology};
 use super::window::{self, Fate, Post};
 use crate::bridge::fence::{FenceError, FenceQueue as Port};
@@ -45,18 +48,8 @@ pub struct FenceQueue {
     exchange: String,
     queue: String,
     requests: String,
+    blocked_max: Duration,
     open: Mutex<Option<Open>>,
-}
-
-struct Open {
-    link: Link,
-    channel: Channel,
-}
-
-impl Open {
-    fn is_usable(&self) -> bool {
-        self.link.is_connected() && self.channel.status().connected()
-    }
 }
 
 /// Why something could not be done on the channel.
@@ -87,43 +80,110 @@ impl FenceQueue {
             exchange: topology.exchange_out().to_owned(),
             queue: topology.queue(Role::Fence).to_owned(),
             requests: topology.queue(Role::Request).to_owned(),
+            blocked_max: BLOCKED_MAX,
             open: Mutex::new(None),
         }
     }
 
-    /// Does something on the connection of the moment. Whatever goes wrong ends the connection:
-    /// what is held goes back to the queue with it.
-    async fn with<T>(
+    /// The same with another limit for the age of a connection that the broker blocks.
+    #[must_use]
+    pub fn with_blocked_max(mut self, blocked_max: Duration) -> Self {
+        self.blocked_max = blocked_max;
+        self
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target {
+            blocked_max: self.blocked_max,
+            endpoint: &self.endpoint,
+            purpose: "fence",
+            exchange: &self.exchange,
+            wait: WAIT_MAX,
+        }
+    }
+
+    /// Looks at something, and leaves it as it is.
+    async fn look<T>(
         &self,
         act: impl AsyncFnOnce(&Channel) -> Result<T, Trouble>,
     ) -> Result<T, FenceError> {
         let mut slot = self.open.lock().await;
-        let open = match slot.take().filter(Open::is_usable) {
-            Some(open) => open,
-            None => self.connect().await?,
-        };
-        match timeout(WAIT_MAX, act(&open.channel)).await {
-            Ok(Ok(done)) => {
-                *slot = Some(open);
-                Ok(done)
+        if slot.as_ref().is_some_and(|open| open.is_usable() && open.is_blocked()) {
+            // The broker reads nothing from a connection that it blocks, and does not block one on
+            // which nothing was published.
+            let other = self.connect().await?;
+            let seen = self.act(&other, act).await;
+            other.link.close().await;
+            return seen;
+        }
+        let open = self.usable(slot.take()).await?;
+        let seen = self.act(&open, act).await?;
+        *slot = Some(open);
+        Ok(seen)
+    }
+
+    /// Changes something, if the broker takes messages now.
+    async fn change<T>(
+        &self,
+        act: impl AsyncFnOnce(&Channel) -> Result<T, Trouble>,
+    ) -> Result<T, FenceError> {
+        let mut slot = self.open.lock().await;
+        let mut open = self.usable(slot.take()).await?;
+        open.forget_trial();
+        match open.admit(&self.target()).await {
+            Ok(()) => {}
+            Err(closed) => {
+                if matches!(closed, Closed::Blocked(_)) && !open.is_worn_out(&self.target()) {
+                    *slot = Some(open);
+                }
+                return Err(self.closed(closed));
             }
-            Ok(Err(trouble)) => Err(self.trouble(trouble)),
-            Err(_) => Err(FenceError::Away(format!("{}: the broker is silent", self.place()))),
+        }
+        let done = self.act(&open, act).await?;
+        *slot = Some(open);
+        Ok(done)
+    }
+
+    /// Does something on a connection. Who gets an error drops the connection: what is held goes
+    /// back to the queue with it.
+    async fn act<T>(
+        &self,
+        open: &Open,
+        act: impl AsyncFnOnce(&Channel) -> Result<T, Trouble>,
+    ) -> Result<T, FenceError> {
+        tokio::select! {
+            biased;
+            done = timeout(WAIT_MAX, act(&open.channel)) => match done {
+                Ok(done) => done.map_err(|trouble| self.trouble(trouble)),
+                Err(_) => Err(self.closed(Closed::Away("the broker is silent".to_owned()))),
+            },
+            reason = open.link.until_blocked() => Err(self.closed(Closed::Blocked(reason))),
+        }
+    }
+
+    async fn usable(&self, open: Option<Open>) -> Result<Open, FenceError> {
+        match open.filter(Open::is_usable) {
+            Some(open) => Ok(open),
+            None => self.connect().await,
         }
     }
 
     async fn connect(&self) -> Result<Open, FenceError> {
-        let away = |error: ConnectError| FenceError::Away(error.to_string());
-        let link = self.endpoint.connect("fence").await.map_err(away)?;
-        let opening = async {
-            let channel = link.channel().await?;
-            channel.confirm_select(ConfirmSelectOptions::default()).await?;
-            Ok::<_, lapin::Error>(channel)
-        };
-        match timeout(WAIT_MAX, opening).await {
-            Ok(Ok(channel)) => Ok(Open { link, channel }),
-            Ok(Err(error)) => Err(self.trouble(error.into())),
-            Err(_) => Err(FenceError::Away(format!("{}: the broker is silent", self.place()))),
+        Open::connect(&self.target()).await.map_err(|closed| match closed {
+            // It says where.
+            Closed::Away(why) => FenceError::Away(why),
+            closed => self.closed(closed),
+        })
+    }
+
+    fn closed(&self, closed: Closed) -> FenceError {
+        let place = self.place();
+        match closed {
+            Closed::Away(why) => FenceError::Away(format!("{place}: {why}")),
+            Closed::Blocked(reason) => {
+                FenceError::Away(format!("{place}: the broker takes no messages now: {reason}"))
+            }
+            Closed::Refused(_, text) => FenceError::Refused(format!("{place}: {text}")),
         }
     }
 
@@ -185,7 +245,7 @@ impl Port for FenceQueue {
     }
 
     async fn read(&self, is_expected: bool) -> Result<Option<Fence>, FenceError> {
-        self.with(async |channel| {
+        self.look(async |channel| {
             for _ in 0..LOOKS_MAX {
                 if let Some(held) = self.take(channel).await? {
                     let fence = read(&held);
@@ -207,7 +267,7 @@ impl Port for FenceQueue {
         fence: &Fence,
         before: Option<&str>,
     ) -> Result<Option<Fence>, FenceError> {
-        self.with(async |channel| {
+        self.change(async |channel| {
             let held = self.take(channel).await?;
             let found = held.as_ref().and_then(read);
             if let (Some(held), Some(found)) = (&held, found)
@@ -229,7 +289,7 @@ impl Port for FenceQueue {
     }
 
     async fn is_attended(&self) -> Result<bool, FenceError> {
-        self.with(async |channel| {
+        self.look(async |channel| {
             for _ in 0..ATTENDANCE_LOOKS_MAX {
                 if self.consumers(channel).await? == 0 {
                     return Ok(false);

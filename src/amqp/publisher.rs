@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::connection::Endpoint;
 use super::headers::{Envelope, basic_properties, envelope};
 use super::problem::sentence;
-use super::session::{Closed, Session, Target};
+use super::session::{BLOCKED_MAX, Closed, Session, Target};
 use super::topology::{Role, Topology, queue_exists};
 use super::window::{self, Fate, Post};
 use crate::bridge::gate::Gate;
@@ -28,14 +28,13 @@ pub struct Settings {
     /// not confirmed is in doubt.
     pub confirm_timeout: Duration,
     /// How old a connection may be that the broker blocks, low on memory or disk, before the next
-    /// takes its place. lapin keeps each heartbeat that a blocked connection may not send: 11 MiB
-    /// an hour for all lanes at a heartbeat of two seconds.
+    /// takes its place.
     pub blocked_max: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { confirm_timeout: Duration::from_secs(30), blocked_max: Duration::from_mins(10) }
+        Self { confirm_timeout: Duration::from_secs(30), blocked_max: BLOCKED_MAX }
     }
 }
 

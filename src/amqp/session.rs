@@ -22,9 +22,14 @@ const TRIAL_ID: &str = "tieline-trial";
 /// How long a connection must have lasted for the next to be tried without much waiting.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 
+/// How old a connection may be that the broker blocks, low on memory or disk, before the next takes
+/// its place. lapin keeps each heartbeat that a blocked connection may not send: 11 MiB an hour for
+/// all lanes at a heartbeat of two seconds.
+pub(super) const BLOCKED_MAX: Duration = Duration::from_mins(10);
+
 /// Where and how a session connects.
 pub(super) struct Target<'a> {
-    /// How old a connection may be that the broker blocks.
+    /// How old a connection may be that the broker blocks; see [`BLOCKED_MAX`].
     pub(super) blocked_max: Duration,
     pub(super) endpoint: &'a Endpoint,
     /// Shown in the broker's list of connections.
@@ -73,8 +78,42 @@ impl Closed {
 }
 
 impl Open {
-    fn is_usable(&self) -> bool {
+    /// Opens a connection. Nothing was published on it yet, so the broker does not block it.
+    pub(super) async fn connect(target: &Target<'_>) -> Result<Self, Closed> {
+        let connected = target.endpoint.connect(target.purpose).await;
+        let link = connected.map_err(|error| Closed::Away(error.to_string()))?;
+        let away = |error| Closed::Away(sentence(&error));
+        let channel = link.channel().await.map_err(away)?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(away)?;
+        Ok(Self { link, channel, since: Instant::now(), is_tried: false, is_doubtful: false })
+    }
+
+    pub(super) fn is_usable(&self) -> bool {
         self.link.is_connected() && self.channel.status().connected()
+    }
+
+    /// Makes sure that the broker takes messages on it: tried out once, and not blocked now.
+    pub(super) async fn admit(&mut self, target: &Target<'_>) -> Result<(), Closed> {
+        if !self.is_tried && !self.is_blocked() {
+            try_out(self, target).await?;
+            self.is_tried = true;
+        }
+        self.link.blocked().map_or(Ok(()), |reason| Err(Closed::Blocked(reason)))
+    }
+
+    /// Has it tried out again at the next admission: a broker may be low on memory since.
+    pub(super) fn forget_trial(&mut self) {
+        self.is_tried = false;
+    }
+
+    /// Whether the broker blocks it, as far as is known.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.link.blocked().is_some()
+    }
+
+    /// Whether it has been blocked for long enough that the next is to take its place.
+    pub(super) fn is_worn_out(&self, target: &Target<'_>) -> bool {
+        self.is_blocked() && self.since.elapsed() >= target.blocked_max
     }
 }
 
@@ -94,20 +133,17 @@ impl Session {
             Some(open) => open,
             None => self.connect(target).await?,
         };
-        if !open.is_tried {
-            try_out(&open, target).await?;
-            open.is_tried = true;
-        }
-        match open.link.blocked() {
-            Some(reason) => {
-                let is_old = open.since.elapsed() >= target.blocked_max;
+        match open.admit(target).await {
+            Ok(()) => Ok(self.open.insert(open)),
+            Err(Closed::Blocked(reason)) => {
+                let is_worn_out = open.is_worn_out(target);
                 self.open = Some(open);
-                if is_old {
+                if is_worn_out {
                     self.give_up();
                 }
                 Err(Closed::Blocked(reason))
             }
-            None => Ok(self.open.insert(open)),
+            Err(closed) => Err(closed),
         }
     }
 
@@ -160,15 +196,12 @@ impl Session {
         if let Some(not_before) = self.not_before {
             sleep_until(not_before).await;
         }
-        let connected = target.endpoint.connect(target.purpose).await;
+        let connected = Open::connect(target).await;
         self.not_before = Some(Instant::now() + self.backoff.next_wait());
-        let link = connected.map_err(|error| Closed::Away(error.to_string()))?;
-        let away = |error| Closed::Away(sentence(&error));
-        let channel = link.channel().await.map_err(away)?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(away)?;
+        let mut open = connected?;
         point!("session.connected", return Err(Closed::made_to()));
-        let is_doubtful = std::mem::replace(&mut self.has_connected, true);
-        Ok(Open { link, channel, since: Instant::now(), is_tried: false, is_doubtful })
+        open.is_doubtful = std::mem::replace(&mut self.has_connected, true);
+        Ok(open)
     }
 }
 
@@ -185,7 +218,7 @@ async fn try_out(open: &Open, target: &Target<'_>) -> Result<(), Closed> {
     let post = [(); 2].map(|()| Post { envelope: &envelope, payload: b"", mandatory: true });
     let fates = tokio::select! {
         fates = window::publish(&open.channel, &post, target.wait) => fates,
-        () = open.link.until_blocked() => return Ok(()),
+        _ = open.link.until_blocked() => return Ok(()),
     };
     for fate in fates {
         match fate {
