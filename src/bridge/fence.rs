@@ -340,6 +340,7 @@ impl Keeper {
         // Whoever uses the store tells of its trouble.
         let Ok(mark) = self.store.mark().await else { return Ok(()) };
         if state.told.as_ref() == Some(&mark) && state.trouble.is_none() {
+            self.health.fence_is_kept();
             return Ok(());
         }
         state.not_before = Some(Instant::now() + EVERY);

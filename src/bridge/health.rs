@@ -1,6 +1,7 @@
 //! How it all stands: what is up, what waits, how old the oldest is.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,9 @@ struct Inner {
     counts: Option<Counts>,
     /// When the fence was written last, or why it could not be.
     fence: Option<Result<Timestamp, String>>,
+    /// When the fence was known last to tell of all that is in the store; at first, since when it is
+    /// not.
+    fence_kept: Option<Instant>,
 }
 
 /// One line of the health report.
@@ -56,7 +60,23 @@ impl Health {
 
     /// The fence was written, or could not be.
     pub fn fence(&self, written: Result<Timestamp, String>) {
-        self.lock().fence = Some(written);
+        let mut inner = self.lock();
+        if written.is_ok() || inner.fence_kept.is_none() {
+            inner.fence_kept = Some(Instant::now());
+        }
+        inner.fence = Some(written);
+    }
+
+    /// The fence tells of all that is in the store, without having been written again.
+    pub fn fence_is_kept(&self) {
+        self.lock().fence_kept = Some(Instant::now());
+    }
+
+    /// Sets the metrics that grow by themselves, before they are read.
+    pub fn tell_ages(&self) {
+        if let Some(kept) = self.lock().fence_kept {
+            metrics::gauge!("tieline_fence_age_seconds").set(kept.elapsed().as_secs_f64());
+        }
     }
 
     /// How a lane stands.

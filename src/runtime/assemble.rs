@@ -375,10 +375,12 @@ impl Bridge {
     ) {
         let Some(listener) = self.http.take() else { return };
         let metrics = self.metrics.clone();
+        let health = Arc::clone(&self.health);
         let pages = crate::http::Pages {
             health: Arc::clone(&self.health),
             connections: Arc::new(move || consumers.iter().map(connection).collect()),
             metrics: Arc::new(move || {
+                health.tell_ages();
                 metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default()
             }),
         };

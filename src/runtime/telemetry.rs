@@ -78,6 +78,7 @@ pub const METRICS: &[(&str, &str)] = &[
     ("tieline_errors", "error records in the store, by status"),
     ("tieline_errors_open", "open error records, by failure code"),
     ("tieline_lane_open", "1 while the other side of a lane is reachable, else 0"),
+    ("tieline_fence_age_seconds", "seconds since the fence last told of all that is in the store"),
 ];
 
 /// Where spans go: to a collector if one is set. The provider must be shut down at the end, so

@@ -3,12 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Message, Output, Reader, Shared, Site, positive, queue, request, until};
+use xtask::broker::Node;
+
+use super::http::{free_address, get, ready};
+use crate::support::{
+    Message, Output, Reader, Shared, Site, has_rabbitmq, positive, queue, request, until,
+};
 
 const FENCE: Option<i32> = Some(13);
 
 /// A backup of the store as it is now, taken beside the bridge.
-fn back_up(site: &Site, name: &str) -> PathBuf {
+pub(super) fn back_up(site: &Site, name: &str) -> PathBuf {
     let copy = site.path(name);
     let store = rusqlite::Connection::open(site.store()).unwrap();
     store.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
@@ -33,7 +38,7 @@ fn doctor_on_fence(output: &Output) -> (String, String) {
 
 /// Waits until the fence tells of all that is in the store: it follows within a second.
 #[track_caller]
-fn fence_has_caught_up(site: &Site) {
+pub(super) fn fence_has_caught_up(site: &Site) {
     until("the fence to catch up with the store", || {
         let (_, detail) = doctor_on_fence(&site.cli(&["doctor", "--json"]).ended(0));
         let number = |after: &str| {
@@ -290,6 +295,59 @@ fn without_a_right_to_the_fence_the_bridge_works_and_warns() {
     assert_eq!(doctor_on_fence(&doctor).0, "warn", "{doctor:?}");
     assert_eq!(bridge.stop().code, Some(0));
     assert_eq!(site.client.depth(queue::FENCE), None);
+}
+
+/// How long the fence has not been kept, by the bridge's metrics.
+fn age(address: &str) -> f64 {
+    let (_, metrics) = get(address, "/metrics");
+    let mut lines = metrics.lines();
+    let value = lines.find_map(|line| line.strip_prefix("tieline_fence_age_seconds "));
+    value.unwrap().parse().unwrap()
+}
+
+#[test]
+fn in_an_alarm_the_fence_is_left_where_it_is_and_kept_again_afterwards() {
+    if !has_rabbitmq() {
+        return;
+    }
+    let node = Node::start().unwrap();
+    let address = free_address();
+    let site = Site::at(&node.amqp_url())
+        .with("http.listen", &address)
+        .with("unreachable.park_after", "never");
+    let bridge = site.start();
+    site.send(&request("S1", "P1").unmapped());
+    site.negative_reply_to("S1");
+    let older = back_up(&site, "older.db");
+    site.synchronise(&request("S2", "P2"));
+    site.is_told("S2");
+    fence_has_caught_up(&site);
+    assert!(age(&address) < 3.0, "kept as long as there is nothing to tell");
+
+    node.ctl(&["set_vm_memory_high_watermark", "0.0001"]).unwrap();
+    // What an operator does goes into the store, and is not in the fence.
+    let error = site.error_id("TL2002");
+    site.cli(&["errors", "discard", &error, "--reason", "too old"]).ended(0);
+    let why = "the broker takes no messages now: low on memory";
+    let told = bridge.logs("the fence is not kept");
+    assert!(told.contains(why), "{told}");
+    until("health to tell", || {
+        let (status, report) = ready(&address);
+        let checks = report["checks"].as_array().unwrap();
+        let fence = checks.iter().find(|check| check["name"] == "fence").unwrap();
+        (status == 200 && fence["detail"].as_str().unwrap().contains(why)).then_some(())
+    });
+    until("the fence to grow old", || (age(&address) > 3.0).then_some(()));
+    // Another bridge finds it all the same.
+    let ended = site.beside().on_store(&older).start_in_vain();
+    assert_eq!(ended.code, FENCE, "{ended:?}");
+    ended.says(&["older than what was published from it"]);
+
+    node.ctl(&["set_vm_memory_high_watermark", "0.4"]).unwrap();
+    bridge.logs("the fence is kept again");
+    fence_has_caught_up(&site);
+    until("the fence to be new", || (age(&address) < 3.0).then_some(()));
+    assert_eq!(bridge.stop().code, Some(0));
 }
 
 #[test]

@@ -8,12 +8,12 @@ use serde_json::Value;
 use crate::support::{Raw, Site, queue, request, until};
 
 /// An address at which nobody listens now.
-fn free_address() -> String {
+pub(super) fn free_address() -> String {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().to_string()
 }
 
 /// The status and body of a page.
-fn get(address: &str, path: &str) -> (u16, String) {
+pub(super) fn get(address: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
@@ -24,7 +24,8 @@ fn get(address: &str, path: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
-fn ready(address: &str) -> (u16, Value) {
+/// What `/health/ready` says.
+pub(super) fn ready(address: &str) -> (u16, Value) {
     let (status, body) = get(address, "/health/ready");
     (status, serde_json::from_str(&body).unwrap())
 }
