@@ -53,6 +53,9 @@ section! {
         connect_timeout: Span = Span::from_secs(10),
         /// How long the broker may take to confirm a publish.
         confirm_timeout: Span = Span::from_secs(30),
+        /// How long nothing has come from a queue when the broker is asked whether messages wait
+        /// there; they have to wait as long again for it to count.
+        look_every: Span = Span::from_secs(30),
         /// How many messages the broker sends ahead of their settlement.
         prefetch: u16 = 1000,
         /// How many messages are recorded in one transaction.
@@ -281,6 +284,7 @@ impl Settings {
         let times = [
             ("amqp.connect_timeout", self.amqp.connect_timeout),
             ("amqp.confirm_timeout", self.amqp.confirm_timeout),
+            ("amqp.look_every", self.amqp.look_every),
             ("answer.timeout", self.answer.timeout),
             ("unreachable.retry_max", self.unreachable.retry_max),
         ];

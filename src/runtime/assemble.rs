@@ -277,7 +277,7 @@ impl Bridge {
         let limits = amqp::consumer::Settings {
             prefetch: self.settings.amqp.prefetch,
             batch_max: self.settings.amqp.batch as usize,
-            ..amqp::consumer::Settings::default()
+            look_every: self.settings.amqp.look_every.unsigned(),
         };
         let mut health = Vec::new();
         for (name, role, endpoint, handler) in legs {

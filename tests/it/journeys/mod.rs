@@ -19,6 +19,7 @@ mod properties;
 mod replies;
 mod resends;
 mod secrets;
+mod standby;
 mod starting;
 mod store;
 mod tools;

@@ -1,11 +1,15 @@
-//! Finds settlements in a stream of AMQP 0-9-1 frames, however the stream is cut into chunks.
+//! Finds settlements in a stream of AMQP 0-9-1 frames, or leaves deliveries out, however the stream
+//! is cut into chunks.
 //!
 //! A frame is a type (1 byte), a channel (2), a size (4), so many bytes and an end (1); a method's
 //! bytes begin with its class and number (2 each). See <https://www.rabbitmq.com/amqp-0-9-1-protocol>.
 
 const METHOD: u8 = 1;
+const HEARTBEAT: u8 = 8;
 /// `basic.ack`: from a consumer it settles, from the broker it confirms.
 const BASIC_ACK: [u8; 4] = [0, 60, 0, 80];
+/// `basic.deliver`: a message's header and body follow it at once.
+const BASIC_DELIVER: [u8; 4] = [0, 60, 0, 60];
 /// The first byte of the greeting, which is no frame.
 const GREETING: u8 = b'A';
 const GREETING_BYTES: usize = 8;
@@ -69,6 +73,62 @@ impl Frames {
         self.left = whole - known as u64;
         self.head.clear();
         is_ack
+    }
+}
+
+/// What comes from a broker, without what it delivers.
+#[derive(Default)]
+pub(super) struct Sieve {
+    /// The beginning of the frame that comes.
+    begun: Vec<u8>,
+    is_delivery: bool,
+}
+
+impl Sieve {
+    /// The whole frames that a chunk completes, those of deliveries left out.
+    pub(super) fn pass(&mut self, chunk: &[u8]) -> Vec<u8> {
+        self.begun.extend_from_slice(chunk);
+        let mut passes = Vec::new();
+        while let Some(frame) = self.take_frame() {
+            match frame[0] {
+                METHOD => self.is_delivery = frame[HEAD_BYTES..].starts_with(&BASIC_DELIVER),
+                HEARTBEAT => {
+                    passes.extend(frame);
+                    continue;
+                }
+                _ => {}
+            }
+            if !self.is_delivery {
+                passes.extend(frame);
+            }
+        }
+        passes
+    }
+
+    fn take_frame(&mut self) -> Option<Vec<u8>> {
+        let size = self.begun.get(3..HEAD_BYTES)?.try_into().unwrap();
+        let whole = usize::try_from(FRAME_BYTES).unwrap() + u32::from_be_bytes(size) as usize;
+        (self.begun.len() >= whole).then(|| self.begun.drain(..whole).collect())
+    }
+}
+
+#[test]
+fn deliveries_are_left_out_however_a_stream_is_cut() {
+    let frame = |kind: u8, payload: &[u8]| {
+        let size = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&[kind, 0, 1], &size[..], payload, &[0xce]].concat()
+    };
+    let (header, body) = (frame(2, &[0, 60, 9, 9]), frame(3, b"body"));
+    let (deliver, get_ok) = (frame(METHOD, &[0, 60, 0, 60, 7]), frame(METHOD, &[0, 60, 0, 71, 7]));
+    let heartbeat = frame(HEARTBEAT, &[]);
+    let content = [&header[..], &body].concat();
+    let stream =
+        [&deliver[..], &content, &heartbeat, &get_ok, &content, &deliver, &content].concat();
+    let expected = [&heartbeat[..], &get_ok, &content].concat();
+    for size in 1..stream.len() {
+        let mut sieve = Sieve::default();
+        let passed: Vec<u8> = stream.chunks(size).flat_map(|chunk| sieve.pass(chunk)).collect();
+        assert_eq!(passed, expected, "in chunks of {size}");
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod frames;
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use self::frames::Frames;
+use self::frames::{Frames, Sieve};
 
 /// How many bytes are passed on at once, at most.
 const CHUNK: usize = 64 * 1024;
@@ -42,6 +43,8 @@ pub(crate) enum Weather {
     Delayed(Duration),
     /// So many bytes a second pass in each direction of a connection.
     Slow(u32),
+    /// Everything passes but what the broker delivers to consumers.
+    Undelivered,
 }
 
 /// What befalls one connection, the first that it meets.
@@ -121,10 +124,13 @@ impl Gate {
         self.turn(Weather::Shut);
     }
 
-    /// Changes the weather. What was swallowed is missing, so that connections end with a silence.
+    /// Changes the weather. What was swallowed is missing, so that connections end with a silence;
+    /// and frames are told apart from the first on only.
     pub(crate) fn turn(&self, weather: Weather) {
         self.shared.air.send_modify(|air| {
-            air.era += u64::from(weather == Weather::Shut || air.weather == Weather::Silent);
+            let begins = matches!(weather, Weather::Shut | Weather::Undelivered);
+            let ends = matches!(air.weather, Weather::Silent | Weather::Undelivered);
+            air.era += u64::from(begins || ends);
             (air.weather, air.end) = (weather, End::Cut);
         });
     }
@@ -264,7 +270,8 @@ async fn pump(
     (mut from, mut to): (ReadHalf<'_>, WriteHalf<'_>),
 ) -> Result<(), End> {
     let mut changes = shared.air.subscribe();
-    let (mut frames, mut buffer) = (Frames::default(), vec![0; CHUNK]);
+    let (mut frames, mut sieve) = (Frames::default(), Sieve::default());
+    let mut buffer = vec![0; CHUNK];
     loop {
         let air = *changes.borrow_and_update();
         if air.era != era {
@@ -287,11 +294,15 @@ async fn pump(
             Weather::Silent => continue,
             Weather::Delayed(time) => sleep(time).await,
             Weather::Slow(_) => sleep(Duration::from_secs(1) / SLOW_BEATS).await,
-            Weather::Open | Weather::Shut => {}
+            Weather::Open | Weather::Shut | Weather::Undelivered => {}
         }
-        let (passes, end) = shared.judge(way, &buffer[..count], &mut frames);
+        let mut chunk = Cow::Borrowed(&buffer[..count]);
+        if (air.weather, way) == (Weather::Undelivered, Way::FromBroker) {
+            chunk = Cow::Owned(sieve.pass(&chunk));
+        }
+        let (passes, end) = shared.judge(way, &chunk, &mut frames);
         tokio::select! {
-            written = to.write_all(&buffer[..passes]) => written.map_err(|_| End::Cut)?,
+            written = to.write_all(&chunk[..passes]) => written.map_err(|_| End::Cut)?,
             end = era_end(&mut changes, era) => return Err(end),
         }
         if let Some(end) = end {
