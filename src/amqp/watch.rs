@@ -18,6 +18,11 @@ use super::problem::sentence;
 /// How long the broker may take for an answer.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// How often, and after what pause, the broker is asked who is left when a consumer has gone: it
+/// forgets one a moment after its channel was closed.
+const LOOKS_MAX: usize = 20;
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Looks at a queue from time to time.
 pub(super) struct Watch<'a> {
     link: &'a Link,
@@ -45,42 +50,60 @@ impl<'a> Watch<'a> {
 
     /// Looks twice. To be begun anew with every delivery, so that none came in between.
     ///
-    /// Fewer than before means that another consumer takes them; of a queue with a single active
-    /// consumer the broker tells no more. A broker that is gone is found by the heartbeat.
+    /// Fewer than before means that another consumer takes them. A broker that is gone is found by the
+    /// heartbeat.
     pub(super) async fn twice(&mut self) -> Seen {
         let (before, ready) = (self.ready().await, self.ready().await);
         if before > 0 && ready >= before { Seen::Stalled { ready } } else { Seen::Calm }
     }
 
+    /// How many consumers the queue serves once one has left it; none, if the broker does not say.
+    pub(super) async fn others(&mut self) -> u32 {
+        let mut others = 0;
+        for _ in 0..LOOKS_MAX {
+            others = self.served().await;
+            if others == 0 {
+                break;
+            }
+            sleep(LOOK_PAUSE).await;
+        }
+        others
+    }
+
+    /// How many consumers the queue serves; none, if the broker does not say. A quorum queue counts
+    /// none of those that wait behind a single active consumer.
+    pub(super) async fn served(&mut self) -> u32 {
+        self.told().await.map_or(0, |queue| queue.consumer_count())
+    }
+
     /// How many messages wait after a while; none, if the broker does not say.
     async fn ready(&mut self) -> u32 {
         sleep(self.every).await;
+        self.told().await.map_or(0, |queue| queue.message_count())
+    }
+
+    async fn told(&mut self) -> Option<lapin::Queue> {
         if self.refused {
-            return 0;
+            return None;
         }
         match timeout(WAIT_MAX, self.ask()).await {
-            Ok(Ok(ready)) => ready,
+            Ok(Ok(queue)) => Some(queue),
             Ok(Err(error)) => {
                 // Asked again, it would be refused again, and the broker would log that again.
                 self.refused = true;
-                tracing::debug!(
-                    error = sentence(&error),
-                    "not told how many wait on {}",
-                    self.queue
-                );
-                0
+                tracing::debug!(error = sentence(&error), "not told how {} is", self.queue);
+                None
             }
-            Err(_) => 0,
+            Err(_) => None,
         }
     }
 
-    async fn ask(&mut self) -> lapin::Result<u32> {
+    async fn ask(&mut self) -> lapin::Result<lapin::Queue> {
         let channel = match &self.channel {
             Some(channel) => channel,
             None => self.channel.insert(self.link.channel().await?),
         };
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let queue = channel.queue_declare(short(self.queue), passive, FieldTable::default());
-        Ok(queue.await?.message_count())
+        channel.queue_declare(short(self.queue), passive, FieldTable::default()).await
     }
 }

@@ -438,7 +438,10 @@ fn reload(settings: &Settings, transforms: &Transforms) {
 /// How a consumer stands.
 fn connection((name, health): &(String, Arc<amqp::consumer::Health>)) -> Check {
     let facts = health.facts();
-    let mut detail = format!("connected, generation {}", facts.generation);
+    let mut detail = match facts.standby {
+        Some(count) => format!("standby: another consumer is active; {count} messages wait"),
+        None => format!("connected, generation {}", facts.generation),
+    };
     if facts.read_with_care > 0 {
         let (count, unreadable) = (facts.read_with_care, facts.unreadable);
         detail = format!("{detail}; read with care: {count}, of them unreadable: {unreadable}");

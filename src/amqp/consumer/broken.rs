@@ -16,7 +16,12 @@ pub(super) enum Broken {
     #[error("consume {queue}: the broker cancelled the consumer; was the queue deleted?")]
     Cancelled { queue: String },
     #[error("{ready} messages wait on {queue}, and the broker has delivered none for a while")]
-    Stalled { queue: String, ready: u32 },
+    Stalled {
+        queue: String,
+        ready: u32,
+        /// How many other consumers the queue serves.
+        others: u32,
+    },
     #[error("read {queue} with care: {error}")]
     Careful { queue: String, error: std::io::Error },
     #[error("hand over what arrived on {queue}")]

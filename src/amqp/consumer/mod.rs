@@ -6,6 +6,7 @@
 //! behind newer ones (<https://www.rabbitmq.com/docs/quorum-queues#repeated-requeues>).
 
 mod broken;
+mod standby;
 mod with_care;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::broken::Broken;
+use self::standby::Ahead;
 use super::backoff::Backoff;
 use super::connection::{Endpoint, Link};
 use super::headers::{arrival, short};
@@ -97,6 +99,8 @@ pub struct Facts {
     pub unreadable: u64,
     /// How many messages wait that the broker delivers on no connection.
     pub undelivered: Option<u32>,
+    /// How many messages wait while another consumer is the active one, and this one for its turn.
+    pub standby: Option<u32>,
 }
 
 /// Shared view of a consumer's [`Facts`].
@@ -157,7 +161,10 @@ impl Consumer {
             let begun = Instant::now();
             self.health.update(|facts| facts.generation += 1);
             let ended = self.generation(&mut care, look_every, handler.as_ref(), &stop).await;
-            self.health.update(|facts| facts.connected_since = None);
+            self.health.update(|facts| {
+                facts.connected_since = None;
+                facts.standby = None;
+            });
             let Err(mut broken) = ended else { break };
             // Nothing is to be said against the broker then, and the next batch is handed over with
             // care: no reason to wait longer each time.
@@ -222,8 +229,18 @@ impl Consumer {
             link = self.endpoint.connect(&purpose) => link?,
             () = stop.cancelled() => return Ok(()),
         };
-        let watch = Watch::new(&link, &self.queue, look_every);
-        match self.consume((&link, watch), care, handler, stop).await {
+        let mut watch = Watch::new(&link, &self.queue, look_every);
+        let mut ahead = None;
+        let ended = loop {
+            match self.consume((&link, &mut watch), ahead, (care, handler), stop).await {
+                // Back into the line, or to the queue: its turn comes when the other one is gone.
+                Err(Broken::Stalled { ready, others, .. }) if others > 0 || self.stood_by() => {
+                    ahead = (others > 0).then_some(Ahead { ready, others });
+                }
+                ended => break ended,
+            }
+        };
+        match ended {
             Ok(channel) => {
                 self.farewell(link, &channel).await;
                 Ok(())
@@ -237,12 +254,13 @@ impl Consumer {
         }
     }
 
-    /// Hands over batch after batch until it is to stop.
+    /// Hands over batch after batch until it is to stop. `ahead`: what was found when it left the
+    /// queue's line just before.
     async fn consume(
         &self,
-        (link, watch): (&Link, Watch<'_>),
-        care: &mut Care,
-        handler: &dyn Handler,
+        (link, watch): (&Link, &mut Watch<'_>),
+        ahead: Option<Ahead>,
+        (care, handler): (&mut Care, &dyn Handler),
         stop: &CancellationToken,
     ) -> Result<Channel, Broken> {
         let broken = |error| Broken::Channel { queue: self.queue.clone(), error };
@@ -258,7 +276,12 @@ impl Consumer {
             facts.connected_since = Some(Instant::now());
             facts.trouble = None;
         });
-        tracing::info!(queue.name = self.queue, broker = %self.endpoint, "consuming {}", self.queue);
+        if let Some(ahead) = ahead {
+            self.stand_by(ahead, watch).await?;
+        } else {
+            let queue = &self.queue;
+            tracing::info!(queue.name = queue, broker = %self.endpoint, "consuming {queue}");
+        }
         point!("consumer.begun" @ &self.queue, return Err(self.cancelled()));
         match self.take((&channel, &mut deliveries, watch), care, handler, stop).await {
             Ok(()) => Ok(channel),
@@ -267,6 +290,12 @@ impl Consumer {
                 let reason = last_error(&mut deliveries).await;
                 Err(reason.map_or(failed, broken))
             }
+            Err(Broken::Stalled { queue, ready, .. }) => tokio::select! {
+                others = self.leave(&channel, watch) => {
+                    Err(Broken::Stalled { queue, ready, others })
+                }
+                () = stop.cancelled() => Ok(channel),
+            },
             Err(failed) => Err(failed),
         }
     }
@@ -274,7 +303,7 @@ impl Consumer {
     /// Takes batch after batch until it is to stop.
     async fn take(
         &self,
-        (channel, deliveries, mut watch): (&Channel, &mut lapin::Consumer, Watch<'_>),
+        (channel, deliveries, watch): (&Channel, &mut lapin::Consumer, &mut Watch<'_>),
         care: &mut Care,
         handler: &dyn Handler,
         stop: &CancellationToken,
@@ -325,9 +354,12 @@ impl Consumer {
 
     fn judge(&self, seen: Seen) -> Result<(), Broken> {
         match seen {
-            Seen::Calm => self.health.update(|facts| facts.undelivered = None),
+            Seen::Calm => self.health.update(|facts| {
+                facts.undelivered = None;
+                facts.standby = None;
+            }),
             Seen::Stalled { ready } => {
-                return Err(Broken::Stalled { queue: self.queue.clone(), ready });
+                return Err(Broken::Stalled { queue: self.queue.clone(), ready, others: 0 });
             }
         }
         Ok(())
@@ -337,6 +369,7 @@ impl Consumer {
         self.health.update(|facts| {
             facts.last_delivery = Some(Instant::now());
             facts.undelivered = None;
+            facts.standby = None;
         });
     }
 

@@ -14,6 +14,8 @@ use super::bench::{
 use crate::support::{Raw, long};
 
 const QUEUE: &str = "ccb.sp.request";
+/// Several may consume it at once.
+const ERRORS: &str = "ccb.sp.request.error";
 
 /// Long enough for two looks, and for what they would lead to.
 const A_WHILE: Duration = Duration::from_secs(2);
@@ -34,11 +36,14 @@ async fn until(consumer: &Running, is_so: impl Fn(&tieline::amqp::consumer::Fact
     assert!(found.is_ok(), "{:?}", consumer.health.facts());
 }
 
+const FORGOTTEN: &str = "rabbit_fifo:make_checkout({Tag, Pid}, cancel, #{})";
+const STARVED: &str = "rabbit_fifo:make_credit(Key, 0, 0, false)";
+
 /// Has the queue forget its consumers, or never send them anything more; nobody tells them. RabbitMQ
 /// 4 keeps them by a number (`Key`), RabbitMQ 3 by their tag and channel.
-fn lose_consumers(vhost: &str, how: &str) {
+fn lose_consumers(vhost: &str, queue: &str, how: &str) {
     let lose = format!(
-        "{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{vhost}\">>, queue, <<\"{QUEUE}\">>)), \
+        "{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{vhost}\">>, queue, <<\"{queue}\">>)), \
          Leader = amqqueue:get_pid(Queue), \
          {{ok, {{_, Consumers}}, _}} = \
              ra:leader_query(Leader, fun(State) -> rabbit_fifo:query_consumers(State) end), \
@@ -54,15 +59,13 @@ async fn a_consumer_that_the_broker_has_lost_sight_of_begins_anew() {
     if !has_rabbitmq() {
         return;
     }
-    let forgotten = "rabbit_fifo:make_checkout({Tag, Pid}, cancel, #{})";
-    let starved = "rabbit_fifo:make_credit(Key, 0, 0, false)";
-    for (n, how) in [forgotten, starved].into_iter().enumerate() {
+    for (n, how) in [FORGOTTEN, STARVED].into_iter().enumerate() {
         let (vhost, endpoint) = site(&format!("lost-{n}")).await;
         let mut consumer = watched(&endpoint);
         fill(&endpoint, QUEUE, "before", 1).await;
         assert_eq!(consumer.next(1).await, ["before0"]);
         until(&consumer, |facts| facts.settled == 1).await;
-        lose_consumers(&vhost.name, how);
+        lose_consumers(&vhost.name, QUEUE, how);
         fill(&endpoint, QUEUE, "m", 3).await;
         assert_eq!(consumer.next(3).await, names("m", 0..3), "{how}");
         assert_eq!(consumer.health.facts().generation, 2, "{how}");
@@ -126,7 +129,6 @@ async fn what_is_held_up_by_the_store_is_no_stall() {
     consumer.stop().await;
 }
 
-/// Of a queue with a single active consumer the broker does not tell whose turn it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_behind_another_consumer_says_so_disturbs_nobody_and_follows_it() {
     if !has_rabbitmq() {
@@ -137,10 +139,32 @@ async fn who_waits_behind_another_consumer_says_so_disturbs_nobody_and_follows_i
     let other = hold_by_consuming(&vhost.url, QUEUE, 2).await;
     fill(&endpoint, QUEUE, "m", 10).await;
     let mut consumer = watched(&endpoint);
-    until(&consumer, |facts| facts.undelivered == Some(8)).await;
+    until(&consumer, |facts| facts.standby == Some(8)).await;
+    consumer.nothing_for(A_WHILE).await;
+    let facts = consumer.health.facts();
+    assert_eq!((facts.generation, facts.standby, facts.undelivered), (1, Some(8), None));
+    assert!(facts.connected_since.is_some());
     other.let_go().await;
     assert_eq!(consumer.next(10).await, names("m", 0..10));
     let facts = consumer.health.facts();
-    assert_eq!((facts.undelivered, facts.trouble), (None, None));
+    assert_eq!((facts.generation, facts.standby, facts.trouble), (1, None, None));
+    consumer.stop().await;
+}
+
+/// Its turn is always: that somebody else is served too is no reason to get nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_turn_on_a_queue_that_serves_everybody() {
+    if !has_rabbitmq() {
+        return;
+    }
+    let (vhost, endpoint) = site("beside").await;
+    let _other = hold_by_consuming(&vhost.url, ERRORS, 2).await;
+    let settings = Settings { prefetch: 50, batch_max: 20, look_every: Duration::from_millis(200) };
+    let consumer = consume_with(&endpoint, ERRORS, settings, &[]);
+    until(&consumer, |facts| facts.connected_since.is_some()).await;
+    lose_consumers(&vhost.name, ERRORS, STARVED);
+    fill(&endpoint, ERRORS, "m", 10).await;
+    until(&consumer, |facts| facts.generation > 1).await;
+    assert_eq!(consumer.health.facts().standby, None);
     consumer.stop().await;
 }

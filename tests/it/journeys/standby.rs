@@ -1,5 +1,6 @@
 //! Messages wait and none comes: whose fault that is, over HTTP.
 
+use super::fence::{back_up, fence_has_caught_up};
 use super::http::{free_address, ready};
 use crate::support::{Gate, Shared, Site, Weather, has_rabbitmq, queue, request, until};
 
@@ -12,6 +13,48 @@ fn requests(address: &str) -> (u16, String) {
     let checks = report["checks"].as_array().unwrap();
     let check = checks.iter().find(|check| check["name"] == name.as_str()).unwrap();
     (status, check["detail"].as_str().unwrap().to_owned())
+}
+
+/// The fence has decided by then which of two is to go on; the broker finds out by its heartbeat.
+#[test]
+fn a_bridge_that_has_taken_over_waits_its_turn_behind_the_frozen_one_and_is_healthy() {
+    let Some(site) = Site::open() else { return };
+    let address = free_address();
+    let site = site
+        .with("amqp.prefetch", "2")
+        .with("amqp.look_every", "200ms")
+        // It is not to give the frozen one up before that one is killed.
+        .with("amqp.heartbeat", "30s");
+    let old = site.start();
+    site.synchronise(&request("S1", "P1"));
+    site.is_told("S1");
+    fence_has_caught_up(&site);
+    let copy = back_up(&site, "copy.db");
+    old.freeze();
+    let standby = site.beside().on_store(&copy).with("http.listen", &address);
+    let new = standby.start();
+    for id in WAITING {
+        site.send(&request(id, id));
+    }
+    let told = "standby: another consumer is active; 3 messages wait";
+    until("the standby to say so", || (requests(&address).1 == told).then_some(()));
+    // Whenever it looks whose turn it is, too.
+    for _ in 0..100 {
+        assert_eq!(requests(&address), (200, told.to_owned()));
+        crate::support::pause();
+    }
+    standby.cli(&["doctor"]).ended(0).says(&["bridge: consumer ccb.sp.request", told]);
+    new.logs("standby on ccb.sp.request: another consumer is active");
+
+    old.kill();
+    for id in WAITING {
+        site.accept(id);
+        site.positive_reply_to(id);
+    }
+    until("the bridge to be active", || {
+        (requests(&address) == (200, "connected, generation 1".to_owned())).then_some(())
+    });
+    assert_eq!(new.stop().code, Some(0));
 }
 
 #[test]
