@@ -31,14 +31,26 @@ pub(super) struct Mortal {
 #[derive(Default)]
 struct Life {
     is_dead: bool,
+    /// How many calls have begun and not returned.
+    calls: usize,
     armed: Option<(u64, Mishap)>,
     /// Places that were leased; and those that the process before had leased.
     leased: HashSet<i64>,
     leased_before: HashSet<i64>,
 }
 
+/// A call that has begun and not returned.
+struct UnderWay<'l>(&'l Mutex<Life>);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().calls -= 1;
+    }
+}
+
 macro_rules! mortal {
     ($self:ident.$call:ident($($argument:expr),*)) => {{
+        let _under_way = $self.begin().await;
         let due = $self.due();
         match due {
             Some(Mishap::DiesBefore) => $self.die().await,
@@ -46,7 +58,7 @@ macro_rules! mortal {
             Some(Mishap::DiesAfter) | None => {}
         }
         let result = $self.inner.$call($($argument),*).await;
-        if due == Some(Mishap::DiesAfter) {
+        if due == Some(Mishap::DiesAfter) || $self.is_dead() {
             $self.die().await;
         }
         result
@@ -62,6 +74,12 @@ impl Mortal {
         self.life.lock().unwrap().is_dead
     }
 
+    /// Whether no call is under way: what another thread still does would take part in what happens
+    /// next, or not, as it likes.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.life.lock().unwrap().calls == 0
+    }
+
     pub(super) fn arm(&self, armed: Option<(u64, Mishap)>) {
         self.life.lock().unwrap().armed = armed;
     }
@@ -75,6 +93,15 @@ impl Mortal {
         let (left, mishap) = life.armed?;
         life.armed = left.checked_sub(1).map(|left| (left, mishap));
         (left == 0).then_some(mishap)
+    }
+
+    /// Begins a call, of a process that lives.
+    async fn begin(&self) -> UnderWay<'_> {
+        if self.is_dead() {
+            pending::<()>().await;
+        }
+        self.life.lock().unwrap().calls += 1;
+        UnderWay(&self.life)
     }
 
     async fn die(&self) {

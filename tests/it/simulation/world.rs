@@ -202,7 +202,9 @@ impl<'a> World<'a> {
         self.runtime.block_on(poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(value) => Poll::Ready(Driven::Done(value)),
             Poll::Pending if store.is_dead() => Poll::Ready(Driven::Died),
-            Poll::Pending if lane.is_some_and(|lane| self.wire.state().is_out(lane)) => {
+            Poll::Pending
+                if store.is_quiet() && lane.is_some_and(|lane| self.wire.state().is_out(lane)) =>
+            {
                 Poll::Ready(Driven::Out)
             }
             Poll::Pending => Poll::Pending,
