@@ -2,8 +2,7 @@
 //! for each lane; it takes no input and reads the store, so that work and recovery take one path.
 //!
 //! An outage of the other side is nobody's failure: the lane pauses, tries with one message at a
-//! time, and goes on by itself. Only an outage longer than `unreachable.park_after` parks what
-//! waits and what arrives.
+//! time, and goes on by itself. [`super::outage`] has what else becomes of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +14,11 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
-use super::health::{Health, LaneHealth};
+use super::health::Health;
 use super::message::What;
 use super::operator::Operations;
-use super::ports::{Clock, Handover, Lane, Leased, Operator, Outage, Publisher, Store, StoreError};
+use super::outage::{ParkAfter, Release};
+use super::ports::{Clock, Handover, Lane, Leased, Outage, Publisher, Store, StoreError};
 use super::trace::{Span, Step, TraceParent, Tracer};
 use crate::domain::{Failure, FailureClass};
 
@@ -48,24 +48,6 @@ impl Pokes {
     }
 }
 
-/// How long an outage may last before what waits is parked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ParkAfter {
-    /// After this long; zero means at once.
-    After(SignedDuration),
-    /// Never: it waits as long as it takes.
-    Never,
-}
-
-/// Who takes up again what an outage parked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Release {
-    /// An operator.
-    Manual,
-    /// The bridge, when the other side is back.
-    Auto,
-}
-
 /// The limits of a lane.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Limits {
@@ -80,9 +62,6 @@ pub struct Limits {
     pub park_after: ParkAfter,
     pub release: Release,
 }
-
-/// How many messages one round parks or releases.
-const PARK_CHUNK: u32 = 500;
 
 /// How many windows are out at a time, so that one is leased and recorded while another waits for its
 /// confirms. Nothing of a service point or sync request is in two of them.
@@ -322,90 +301,6 @@ impl Dispatch {
     async fn confirm(&self, leased: &[Leased]) {
         let confirmed = leased.iter().map(|one| (one.place, Handover::Confirmed)).collect();
         self.store.finish(self.lane, confirmed).await.ok();
-    }
-
-    /// Nothing to try it with: a lane that is out asks the broker instead.
-    async fn nothing_waits(&self, outage: &mut Option<Outage>) -> Result<Next, StoreError> {
-        if outage.is_some() {
-            match self.publisher.probe().await {
-                Ok(()) => self.reachable(outage).await?,
-                Err(failure) => return self.unreachable(outage, failure).await,
-            }
-        } else {
-            self.health.lane(self.lane, LaneHealth::Open);
-        }
-        Ok(Next::Idle)
-    }
-
-    /// The other side is away: pause, and park when it has lasted too long.
-    async fn unreachable(
-        &self,
-        outage: &mut Option<Outage>,
-        failure: Failure,
-    ) -> Result<Next, StoreError> {
-        let now = self.clock.now();
-        let since = outage.as_ref().map_or(now, |outage| outage.since);
-        // Told once for each reason: a queue that is missing must not hide behind the connection that
-        // was lost before.
-        if outage.as_ref().is_none_or(|outage| outage.failure.code != failure.code) {
-            let new = Outage { since, failure: failure.clone() };
-            self.store.set_outage(self.lane, Some(new.clone())).await?;
-            point!("dispatch.paused" @ self.lane.as_str());
-            tracing::warn!(
-                lane = self.lane.as_str(),
-                failure.code = failure.code.as_str(),
-                "{}: {}",
-                if outage.is_none() { "paused" } else { "still paused" },
-                failure.detail
-            );
-            *outage = Some(new);
-        }
-        self.health.lane(self.lane, LaneHealth::Out { since, failure: failure.clone() });
-        if self.lasted_too_long(now.duration_since(since)) {
-            while self.store.park(self.lane, &failure, PARK_CHUNK).await? == PARK_CHUNK {}
-            self.pokes.reply.notify_one();
-            self.pokes.note.notify_one();
-        }
-        Ok(Next::BackOff)
-    }
-
-    fn lasted_too_long(&self, lasted: SignedDuration) -> bool {
-        match self.limits.park_after {
-            ParkAfter::After(limit) => lasted >= limit,
-            ParkAfter::Never => false,
-        }
-    }
-
-    /// The other side is there (again).
-    async fn reachable(&self, outage: &mut Option<Outage>) -> Result<(), StoreError> {
-        self.health.lane(self.lane, LaneHealth::Open);
-        let Some(over) = outage.take() else { return Ok(()) };
-        self.store.set_outage(self.lane, None).await?;
-        point!("dispatch.resumed" @ self.lane.as_str());
-        let lasted = self.clock.now().duration_since(over.since).as_secs();
-        tracing::info!(lane = self.lane.as_str(), "resumed after {lasted} s");
-        if self.limits.release == Release::Auto {
-            self.release(over.since).await?;
-        }
-        Ok(())
-    }
-
-    /// Takes up again what the outage parked.
-    async fn release(&self, since: Timestamp) -> Result<(), StoreError> {
-        let bridge = Operator {
-            name: "tieline".to_owned(),
-            reason: "the other side is reachable again (unreachable.release = \"auto\")".to_owned(),
-        };
-        loop {
-            let ids = self.store.parked_by_outage(self.lane, since, PARK_CHUNK).await?;
-            if ids.is_empty() {
-                return Ok(());
-            }
-            let done = self.operations.retry(&bridge, &ids).await?;
-            if done.done == 0 {
-                return Ok(());
-            }
-        }
     }
 
     fn count(&self, results: &[Result<(), Failure>]) {

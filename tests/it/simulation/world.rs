@@ -10,8 +10,8 @@ use std::task::Poll;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use tieline::bridge::dispatch::Release;
 use tieline::bridge::operator::Operations;
+use tieline::bridge::outage::Release;
 use tieline::bridge::ports::{ErrorQuery, Operator, Store};
 use tieline::bridge::{Arrival, Lane, Transforms};
 use tieline::domain::{AnswerId, Digest, ErrorStatus, Verdict};
