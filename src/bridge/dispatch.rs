@@ -51,7 +51,8 @@ impl Pokes {
 /// The limits of a lane.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Limits {
-    /// How many messages are published before their confirms are awaited.
+    /// How many messages are published before their confirms are awaited; and how many one transaction
+    /// parks or releases.
     pub window: u32,
     /// How long a lease lasts; longer than a confirm may take.
     pub lease: SignedDuration,

@@ -1,14 +1,15 @@
 //! The other side of a lane is away: the lane pauses, parks what has waited for too long, and releases
 //! that when the other side is back.
 //!
-//! When it began is in the store, so that a restart does not forget it.
+//! When it began is in the store, and it is over once all of that is done: whoever dies or fails
+//! between two of these steps goes on with the next one.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::dispatch::{Dispatch, Next};
 use super::health::LaneHealth;
 use super::ports::{Operator, Outage, StoreError};
-use crate::domain::Failure;
+use crate::domain::{ErrorId, Failure};
 
 /// How long an outage may last before what waits is parked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,8 +29,8 @@ pub enum Release {
     Auto,
 }
 
-/// How many messages one round parks or releases.
-const PARK_CHUNK: u32 = 500;
+/// How many records are looked for at a time that an outage parked.
+const PARKED_PAGE: u32 = 500;
 
 impl Dispatch {
     /// Nothing to try it with: a lane that is out asks the broker instead.
@@ -73,11 +74,18 @@ impl Dispatch {
         }
         self.health.lane(self.lane, LaneHealth::Out { since, failure: failure.clone() });
         if self.lasted_too_long(now.duration_since(since)) {
-            while self.store.park(self.lane, &failure, PARK_CHUNK).await? == PARK_CHUNK {}
-            self.pokes.reply.notify_one();
-            self.pokes.note.notify_one();
+            self.park(&failure).await?;
         }
         Ok(Next::BackOff)
+    }
+
+    /// Parks what waits, and has billing told.
+    async fn park(&self, failure: &Failure) -> Result<(), StoreError> {
+        let limit = self.limits.window;
+        while self.store.park(self.lane, failure, limit).await? == limit {}
+        self.pokes.reply.notify_one();
+        self.pokes.note.notify_one();
+        Ok(())
     }
 
     fn lasted_too_long(&self, lasted: SignedDuration) -> bool {
@@ -87,35 +95,42 @@ impl Dispatch {
         }
     }
 
-    /// The other side is there (again).
+    /// The other side is there (again). The outage is over once what it parked is released: whoever
+    /// dies or fails before that finds it still going on, and releases the rest.
     pub(super) async fn reachable(&self, outage: &mut Option<Outage>) -> Result<(), StoreError> {
         self.health.lane(self.lane, LaneHealth::Open);
-        let Some(over) = outage.take() else { return Ok(()) };
-        self.store.set_outage(self.lane, None).await?;
-        point!("dispatch.resumed" @ self.lane.as_str());
-        let lasted = self.clock.now().duration_since(over.since).as_secs();
-        tracing::info!(lane = self.lane.as_str(), "resumed after {lasted} s");
+        let Some(Outage { since, .. }) = *outage else { return Ok(()) };
         if self.limits.release == Release::Auto {
-            self.release(over.since).await?;
+            self.release_all(since).await?;
         }
+        self.store.set_outage(self.lane, None).await?;
+        *outage = None;
+        point!("dispatch.resumed" @ self.lane.as_str());
+        let lasted = self.clock.now().duration_since(since).as_secs();
+        tracing::info!(lane = self.lane.as_str(), "resumed after {lasted} s");
         Ok(())
     }
 
     /// Takes up again what the outage parked.
-    async fn release(&self, since: Timestamp) -> Result<(), StoreError> {
+    async fn release_all(&self, since: Timestamp) -> Result<(), StoreError> {
+        loop {
+            let ids = self.store.parked_by_outage(self.lane, since, PARKED_PAGE).await?;
+            let mut released = 0;
+            for some in ids.chunks(self.limits.window as usize) {
+                released += self.release(some).await?;
+            }
+            if released == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes up again some of what the outage parked; how many.
+    async fn release(&self, ids: &[ErrorId]) -> Result<usize, StoreError> {
         let bridge = Operator {
             name: "tieline".to_owned(),
             reason: "the other side is reachable again (unreachable.release = \"auto\")".to_owned(),
         };
-        loop {
-            let ids = self.store.parked_by_outage(self.lane, since, PARK_CHUNK).await?;
-            if ids.is_empty() {
-                return Ok(());
-            }
-            let done = self.operations.retry(&bridge, &ids).await?;
-            if done.done == 0 {
-                return Ok(());
-            }
-        }
+        Ok(self.operations.retry(&bridge, ids).await?.done)
     }
 }
