@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::health::Health;
 use super::message::What;
 use super::operator::Operations;
-use super::outage::{ParkAfter, Release};
+use super::outage::{ParkAfter, Release, Trials};
 use super::ports::{Clock, Handover, Lane, Leased, Outage, Publisher, Store, StoreError};
 use super::trace::{Span, Step, TraceParent, Tracer};
 use crate::domain::{Failure, FailureClass};
@@ -103,12 +103,13 @@ pub struct Memory {
     pace: Pace,
     /// How handovers ended that the store could not record.
     unrecorded: Vec<(i64, Handover)>,
+    trials: Trials,
 }
 
 impl Memory {
     /// What a loop knows when it begins.
     pub fn new(outage: Option<Outage>) -> Self {
-        Self { outage, pace: Pace::Calm, unrecorded: Vec::new() }
+        Self { outage, pace: Pace::Calm, unrecorded: Vec::new(), trials: Trials::default() }
     }
 }
 
@@ -188,7 +189,7 @@ impl Dispatch {
     /// What a round before could not record, because the store failed, is recorded first: its leases
     /// would hold it back for minutes.
     pub async fn round(&self, memory: &mut Memory) -> Result<Next, StoreError> {
-        let Memory { outage, pace, unrecorded } = memory;
+        let Memory { outage, pace, unrecorded, trials } = memory;
         planted!("never resumes" if outage.is_some(), return Ok(Next::BackOff));
         if !unrecorded.is_empty() {
             self.store.finish(self.lane, unrecorded.clone()).await?;
@@ -208,9 +209,10 @@ impl Dispatch {
             Some(failure) => self.unreachable(outage, failure).await,
             None if windows.went_through => {
                 self.reachable(outage).await?;
+                *trials = Trials::default();
                 Ok(Next::Again)
             }
-            None => self.nothing_waits(outage).await,
+            None => self.nothing_waits(outage, trials).await,
         }
     }
 

@@ -32,20 +32,60 @@ pub enum Release {
 /// How many records are looked for at a time that an outage parked.
 const PARKED_PAGE: u32 = 500;
 
+/// How many rounds are between two trials, at the most: ten minutes with the usual
+/// `unreachable.retry_max`. Whatever arrives meanwhile is tried at once.
+const ROUNDS_MAX: u32 = 120;
+
+/// Tries of a side that seems to be back, with one of those that its outage parked. Billing hears of
+/// each that fails, so there are ever more rounds from one to the next.
+#[derive(Debug, Default)]
+pub(super) struct Trials {
+    /// How many rounds are to pass after the last one.
+    rounds: u32,
+    /// How many of them have not yet.
+    left: u32,
+}
+
+impl Trials {
+    /// Whether it is time for one.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.left == 0;
+        self.left = self.left.saturating_sub(1);
+        is_due
+    }
+
+    fn begun(&mut self) {
+        self.rounds = (2 * self.rounds).clamp(1, ROUNDS_MAX);
+        self.left = self.rounds;
+    }
+}
+
 impl Dispatch {
-    /// Nothing to try it with: a lane that is out asks the broker instead.
+    /// Nothing to try it with: a lane that is out asks the broker instead. That does not know whether
+    /// a queue is bound and has room, so of what is to be released one is tried before the others.
     pub(super) async fn nothing_waits(
         &self,
         outage: &mut Option<Outage>,
+        trials: &mut Trials,
     ) -> Result<Next, StoreError> {
-        if outage.is_some() {
-            match self.publisher.probe().await {
-                Ok(()) => self.reachable(outage).await?,
-                Err(failure) => return self.unreachable(outage, failure).await,
-            }
-        } else {
+        let Some(Outage { since, .. }) = *outage else {
             self.health.lane(self.lane, LaneHealth::Open);
+            return Ok(Next::Idle);
+        };
+        if let Err(failure) = self.publisher.probe().await {
+            return self.unreachable(outage, failure).await;
         }
+        if self.limits.release == Release::Auto {
+            let first = self.store.parked_by_outage(self.lane, since, 1).await?;
+            if !first.is_empty() && !trials.is_due() {
+                return Ok(Next::BackOff);
+            }
+            if self.release(&first).await? > 0 {
+                trials.begun();
+                return Ok(Next::Again);
+            }
+        }
+        self.reachable(outage).await?;
         Ok(Next::Idle)
     }
 
@@ -127,6 +167,9 @@ impl Dispatch {
 
     /// Takes up again some of what the outage parked; how many.
     async fn release(&self, ids: &[ErrorId]) -> Result<usize, StoreError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
         let bridge = Operator {
             name: "tieline".to_owned(),
             reason: "the other side is reachable again (unreachable.release = \"auto\")".to_owned(),

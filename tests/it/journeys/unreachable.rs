@@ -156,6 +156,40 @@ fn what_an_outage_parked_is_released_by_itself_where_the_site_says_so() {
     site.nothing_more("M1");
 }
 
+/// The queue is there, so that asking the broker tells nothing: all of them would be released, come
+/// back and be told to billing again, over and over.
+#[test]
+fn what_an_outage_parked_is_tried_with_one_while_the_queue_is_there_and_takes_nothing() {
+    let Some(site) = Site::open() else { return };
+    let site = site.with("unreachable.park_after", "0").with("unreachable.release", "auto");
+    let _bridge = site.start();
+    site.client.unbind(queue::LOCATION, "tieline.out", queue::LOCATION);
+    let ids = ["S1", "S2", "S3"];
+    for id in ids {
+        site.send(&request(id, id));
+    }
+    let mut told = [0; 3];
+    while told[0] < 3 || told.contains(&0) {
+        let reply = site.client.next(queue::REPLY);
+        assert!(!reply.is_positive(), "{}", reply.text());
+        told[ids.iter().position(|id| *id == reply.sync_request()).unwrap()] += 1;
+    }
+    assert_eq!(told[1..], [1, 1], "each is told once, but for one");
+    site.client.bind(queue::LOCATION, "tieline.out", queue::LOCATION);
+    for id in ids {
+        site.accept(id);
+    }
+    let mut reply = site.reply_to("S1");
+    while !reply.is_positive() {
+        reply = site.reply_to("S1");
+    }
+    for id in ["S2", "S3"] {
+        site.positive_reply_to(id);
+    }
+    site.no_errors();
+    site.nothing_more("M1");
+}
+
 #[test]
 fn asset_management_may_be_away_when_the_bridge_starts() {
     let Some((site, assets, gate)) = two_brokers() else { return };
