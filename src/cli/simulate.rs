@@ -67,6 +67,9 @@ struct Billing {
     /// End when no reply came for so long, even if some are missing.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     until_quiet: Duration,
+    /// Do not end when every request was told: more may be told about it.
+    #[arg(long)]
+    stay: bool,
     /// Share of messages that are no XML, or not the XML that was agreed on.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     malformed: Option<f64>,
@@ -223,6 +226,7 @@ impl Billing {
             rate: self.rate,
             window: self.window as usize,
             quiet: self.until_quiet,
+            stays: self.stay,
             history: self.common.history,
         }
     }

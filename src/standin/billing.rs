@@ -44,6 +44,8 @@ pub struct Options {
     pub window: usize,
     /// For how long no reply may come before the run gives up on those that are missing.
     pub quiet: Duration,
+    /// Whether it goes on when every request was told.
+    pub stays: bool,
     /// A file for the history.
     pub history: Option<PathBuf>,
 }
@@ -57,6 +59,7 @@ impl Default for Options {
             rate: None,
             window: 200,
             quiet: Duration::from_secs(10),
+            stays: false,
             history: None,
         }
     }
@@ -81,7 +84,7 @@ pub async fn run(
     let sending = async {
         let outlet = broker.outlet();
         desk.send(&options, broker.topology.queue(Role::Request), &outlet, &stop).await;
-        let ended = desk.wait(options.quiet, &stop).await;
+        let ended = desk.wait(&options, &stop).await;
         outlet.close().await;
         over.cancel();
         ended
@@ -175,11 +178,12 @@ impl Desk {
         }
     }
 
-    async fn wait(&self, quiet: Duration, stop: &CancellationToken) -> Ended {
+    async fn wait(&self, options: &Options, stop: &CancellationToken) -> Ended {
+        let quiet = options.quiet;
         loop {
             let untold = self.replies().untold();
             self.live.set(Count::SyncRequestsUntold, untold);
-            if untold == 0 && self.quiet.lasts(quiet.min(SETTLED_WAIT)) {
+            if untold == 0 && !options.stays && self.quiet.lasts(quiet.min(SETTLED_WAIT)) {
                 return Ended::Settled;
             }
             if self.quiet.lasts(quiet) {

@@ -112,3 +112,16 @@ async fn billing_gives_up_when_nothing_comes_any_more() {
     assert_eq!(billing.count(Count::SyncRequestsUntold), 20);
     assert_eq!(billing.untold.len(), 5);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn billing_may_stay_when_every_request_was_told() {
+    if !has_rabbitmq() {
+        return;
+    }
+    let quiet = Duration::from_millis(500);
+    let options =
+        billing::Options { number: 20, mix: Mix::GOOD, quiet, stays: true, ..Default::default() };
+    let (billing, _) = run("standin-stays", Conduct::Well, options).await;
+    assert_eq!(billing.ended, Ended::Quiet);
+    assert_eq!(billing.count(Count::SyncRequestsUntold), 0);
+}
