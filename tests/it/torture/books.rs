@@ -28,8 +28,17 @@ pub(super) struct Story<'a> {
     pub(super) reply_repeats: u64,
     /// A fault destroyed an asset location of it.
     pub(super) is_destroyed: bool,
-    /// It was parked, and went on once an operator had mended the mapping.
-    pub(super) is_mended: bool,
+    /// Why it went on although it was parked, if it was.
+    pub(super) went_on: Option<WentOn>,
+}
+
+/// Why what was parked went on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum WentOn {
+    /// An operator had mended the mapping.
+    Mended,
+    /// The outage was over that had parked it.
+    Released,
 }
 
 /// Something that billing sent: the same bytes are the same content.
@@ -51,6 +60,11 @@ impl Story<'_> {
     /// Whether it was settled by an answer although asset management never had it.
     pub(super) fn is_settled_unseen(&self) -> bool {
         self.locations.is_empty() && matches!(&*self.row.state, "applied" | "rejected")
+    }
+
+    /// How often billing heard at first that it was parked.
+    pub(super) fn parkings(&self) -> usize {
+        self.outcomes().iter().take_while(|outcome| **outcome == "parked").count()
     }
 
     pub(super) fn outcomes(&self) -> Vec<&str> {
@@ -82,7 +96,7 @@ pub(super) fn write<'a>(evidence: &'a Evidence, faults: &mut Vec<Fault>) -> Vec<
         .collect();
     mark_corrected(&mut stories);
     for story in &mut stories {
-        story.is_mended = evidence.mended.contains(&story.row.id);
+        story.went_on = WentOn::of(story.row, evidence);
     }
     let by_id: HashMap<_, _> =
         stories.iter().enumerate().map(|(at, story)| (&*story.row.id, at)).collect();
@@ -103,8 +117,16 @@ impl<'a> Story<'a> {
             replies,
             reply_repeats: 0,
             is_destroyed: false,
-            is_mended: false,
+            went_on: None,
         }
+    }
+}
+
+impl WentOn {
+    fn of(row: &Row, evidence: &Evidence) -> Option<Self> {
+        let is_released = || evidence.released.contains(&row.id);
+        let is_mended = evidence.mended.contains(&row.id);
+        is_mended.then_some(Self::Mended).or_else(|| is_released().then_some(Self::Released))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::books::{self, Story};
+use super::books::{self, Story, WentOn};
 use super::counts::{Figures, check_counts, check_errors};
 use super::evidence::{Assets, Billing, Doubts, Evidence, Location};
 
@@ -209,7 +209,7 @@ fn check_end(story: &Story<'_>, is_ambiguous: bool, newer: &Newer<'_>, faults: &
     let is_broken = story.content.first.code.is_some();
     let state = story.row.state.as_str();
     // What was mended must end as if it had never been broken, only that billing heard of it.
-    let is_bad = is_broken && !story.is_mended;
+    let is_bad = is_broken && story.went_on != Some(WentOn::Mended);
     let full: &[&[&str]] = match (state, is_bad, story.answer()) {
         ("parked", true, None) => &[&["parked"]],
         ("superseded", _, _) if !newer.suits(story) => &[],
@@ -240,9 +240,9 @@ fn check_end(story: &Story<'_>, is_ambiguous: bool, newer: &Newer<'_>, faults: &
     // After its correction came, a request goes on in silence; but what is parked at its birth is
     // told at once.
     let heard_at_birth = usize::from(is_broken);
-    let first: &[&str] = if story.is_mended { &["parked"] } else { &[] };
+    let first = vec!["parked"; parkings(story)];
     let suits = |rest: &&[&str]| {
-        let full = [first, *rest].concat();
+        let full = [&first, *rest].concat();
         let is_begun = heard.len() >= heard_at_birth && full.starts_with(&heard);
         if story.is_corrected { is_begun } else { full == heard }
     };
@@ -252,6 +252,17 @@ fn check_end(story: &Story<'_>, is_ambiguous: bool, newer: &Newer<'_>, faults: &
     if !is_good || last != story.row.told.as_ref() {
         let what = format!("heard {heard:?}, corrected {}, {:?}", story.is_corrected, story.row);
         faults.push(Fault::new(Rule::Replies, what));
+    }
+}
+
+/// How often billing must have heard that a request was parked before it went on. What an outage
+/// parked, a resend brings back, and the outage parks it again.
+fn parkings(story: &Story<'_>) -> usize {
+    let resends = usize::try_from(story.row.resends).unwrap_or(usize::MAX);
+    match story.went_on {
+        Some(WentOn::Mended) => 1,
+        Some(WentOn::Released) => story.parkings().clamp(1, resends.saturating_add(1)),
+        None => 0,
     }
 }
 

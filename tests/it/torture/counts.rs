@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
-use super::books::Story;
+use super::books::{Story, WentOn};
 use super::checker::{Fault, Rule};
 use super::evidence::{Assets, Billing, Evidence};
 
 /// Codes of answers on the error queue.
 const UNREADABLE: &str = "TL4001";
+const PROPERTIES: &str = "TL4006";
 const CONTRADICTS: &str = "TL4002";
 const ORPHANED: &str = "TL4003";
 
@@ -85,7 +86,8 @@ pub(super) fn check_errors(
     let mut listed: HashMap<(&str, &str), u64> = HashMap::new();
     for error in &evidence.errors {
         let request = error.request.as_deref().unwrap_or_default();
-        let request = if [UNREADABLE, ORPHANED].contains(&&*error.code) { "" } else { request };
+        let request =
+            if [UNREADABLE, PROPERTIES, ORPHANED].contains(&&*error.code) { "" } else { request };
         *listed.entry((&error.code, request)).or_default() += 1;
     }
     let mut expected: HashMap<(&str, &str), u64> = HashMap::new();
@@ -105,6 +107,9 @@ pub(super) fn check_errors(
         match event {
             Assets::Answered { says, .. } if says == "nonsense" => {
                 *expected.entry((UNREADABLE, "")).or_default() += 1;
+            }
+            Assets::Answered { says, .. } if says == "unreadable" => {
+                *expected.entry((PROPERTIES, "")).or_default() += 1;
             }
             Assets::Answered { says, .. } if says == "orphan" => {
                 *expected.entry((ORPHANED, "")).or_default() += 1;
@@ -145,8 +150,10 @@ pub(super) fn check_counts(
         let expected = figures.count(&format!("replies: {outcome}"));
         compare(&format!("{outcome} at billing"), billing.count(outcome), expected);
     }
-    compare("good_parked", billing.count("good_parked"), 0);
-    let mended = stories.iter().filter(|story| story.is_mended);
+    let released = stories.iter().filter(|story| story.went_on == Some(WentOn::Released));
+    let released = released.map(|story| story.parkings() as u64).sum();
+    compare("good_parked", billing.count("good_parked"), released);
+    let mended = stories.iter().filter(|story| story.went_on == Some(WentOn::Mended));
     let mended = mended.filter(|story| story.outcomes().contains(&"applied")).count() as u64;
     compare("broken_applied", billing.count("broken_applied"), mended);
     for Story { row, content, .. } in stories {

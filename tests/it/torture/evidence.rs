@@ -32,6 +32,8 @@ pub(super) struct Evidence {
     pub(super) destroyed: HashSet<String>,
     /// The requests that were parked and that an operator retried with a mended mapping.
     pub(super) mended: HashSet<String>,
+    /// The good requests that an outage parked and that went on after it.
+    pub(super) released: HashSet<String>,
 }
 
 impl Evidence {

@@ -197,8 +197,12 @@ fn seal(evidence: &mut Evidence) {
                 add(0, "replies");
                 let is_new = seen.insert(reply.message.clone());
                 add(0, if is_new { &reply.outcome } else { "replies_repeated" });
-                if reply.sync_request == BROKEN.sync_request && reply.outcome == "applied" {
+                let is_broken = reply.sync_request == BROKEN.sync_request;
+                if is_broken && reply.outcome == "applied" {
                     add(0, "broken_applied");
+                }
+                if is_new && !is_broken && reply.outcome == "parked" {
+                    add(0, "good_parked");
                 }
             }
         }
@@ -262,6 +266,51 @@ fn what_was_mended_must_have_gone_through_and_been_told() {
         mend(evidence);
         evidence.billing.push(BROKEN.reply(2, "applied"));
         evidence.mended.clear();
+    });
+}
+
+/// An outage has parked the one that is refused in the end, and it went on after that.
+fn release(evidence: &mut Evidence) {
+    let Case { sync_request, .. } = CASES[1];
+    evidence.released.insert(CASES[1].id().to_string());
+    let is_about_it =
+        |it: &&mut Billing| matches!(it, Billing::Reply(it) if it.sync_request == sync_request);
+    if let Some(told) = evidence.billing.iter_mut().find(is_about_it) {
+        *told = CASES[1].reply(1, "parked");
+    }
+}
+
+#[test]
+fn what_an_outage_parked_must_have_gone_on_and_been_told_once() {
+    let told = |it: &mut Evidence, number| it.billing.push(CASES[1].reply(number, "rejected"));
+    finds(&[], |evidence| {
+        release(evidence);
+        told(evidence, 2);
+    });
+    finds(&[Rule::Replies], release);
+    finds(&[Rule::Replies], |evidence| evidence.released.extend([CASES[1].id().to_string()]));
+    // It was parked again although nobody had asked for it.
+    let twice = |evidence: &mut Evidence| {
+        release(evidence);
+        evidence.billing.push(CASES[1].reply(2, "parked"));
+        told(evidence, 3);
+    };
+    finds(&[Rule::Replies], twice);
+    finds(&[], |evidence| {
+        twice(evidence);
+        evidence.requests[1].resends = 1;
+    });
+}
+
+#[test]
+fn what_lapin_could_not_read_is_on_the_error_queue_once() {
+    let answered = |it: &mut Evidence| {
+        it.assets.push(Assets::Answered { says: "unreadable".to_owned() });
+    };
+    finds(&[Rule::Errors], answered);
+    finds(&[], |evidence| {
+        answered(evidence);
+        evidence.errors.push(error("TL4006", "answer", None));
     });
 }
 
