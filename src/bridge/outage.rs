@@ -121,8 +121,15 @@ impl Dispatch {
 
     /// Parks what waits, and has billing told.
     async fn park(&self, failure: &Failure) -> Result<(), StoreError> {
-        let limit = self.limits.window;
-        while self.store.park(self.lane, failure, limit).await? == limit {}
+        loop {
+            let parked = self.store.park(self.lane, failure, self.limits.window).await?;
+            if parked > 0 {
+                point!("dispatch.parked" @ self.lane.as_str());
+            }
+            if parked < self.limits.window {
+                break;
+            }
+        }
         self.pokes.reply.notify_one();
         self.pokes.note.notify_one();
         Ok(())
@@ -174,6 +181,9 @@ impl Dispatch {
             name: "tieline".to_owned(),
             reason: "the other side is reachable again (unreachable.release = \"auto\")".to_owned(),
         };
-        Ok(self.operations.retry(&bridge, ids).await?.done)
+        point!("dispatch.releasing" @ self.lane.as_str());
+        let tally = self.operations.retry(&bridge, ids).await?;
+        point!("dispatch.released" @ self.lane.as_str());
+        Ok(tally.done)
     }
 }

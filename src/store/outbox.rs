@@ -243,12 +243,13 @@ impl Work<'_> {
             if lane == Lane::Reply {
                 self.park_reply(subject, failure)?;
                 parked += 1;
-                continue;
+            } else {
+                let mut row = self.load(subject)?;
+                let step = self.take(&mut row, &Event::Outage(failure.clone()), With::Nothing)?;
+                self.release()?;
+                parked += u32::from(matches!(step, Step::Moved { .. }));
             }
-            let mut row = self.load(subject)?;
-            let step = self.take(&mut row, &Event::Outage(failure.clone()), With::Nothing)?;
-            self.release()?;
-            parked += u32::from(matches!(step, Step::Moved { .. }));
+            point!("store.parked" @ lane.as_str(), return Err(crate::points::full()));
         }
         Ok(parked)
     }

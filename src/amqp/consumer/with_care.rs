@@ -33,6 +33,7 @@ impl Consumer {
     ) -> Result<(), Broken> {
         let broken = |error| Broken::Careful { queue: self.queue.clone(), error };
         let why = self.report(because, "reading with care now");
+        point!("careful.called" @ &self.queue, return Err(self.cancelled()));
         // As much as before is out at a time: what a stop gives back would otherwise go behind what
         // was given back before.
         let prefetch = self.settings.prefetch.max(1);
@@ -64,7 +65,9 @@ impl Consumer {
             sleep(NEXT_WAIT_FIRST).await;
         }
         // What was settled is settled on the broker then, and what is out goes back.
-        reader.close().await.map_err(broken)
+        reader.close().await.map_err(broken)?;
+        point!("careful.closed" @ &self.queue, return Err(self.cancelled()));
+        Ok(())
     }
 
     async fn read_each(
@@ -84,8 +87,11 @@ impl Consumer {
             };
             let Some(delivered) = next else { break };
             let (tag, arrival) = delivered.into_parts();
+            point!("careful.delivered" @ &self.queue, return Err(self.cancelled()));
             self.take_one(arrival, &mut read, handler, stop).await?;
+            point!("careful.recorded" @ &self.queue, return Err(self.cancelled()));
             reader.settle(tag).await.map_err(broken)?;
+            point!("careful.settled" @ &self.queue, return Err(self.cancelled()));
             patience = next_wait;
         }
         Ok(read)

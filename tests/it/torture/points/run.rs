@@ -5,8 +5,9 @@ use std::collections::{HashSet, VecDeque};
 use std::fs;
 use std::time::{Duration, Instant};
 
+use super::poison::Poison;
 use super::table::{Action, Met, Order};
-use crate::support::{Bridge, Desk, Shared, Site, fail, pause, queue};
+use crate::support::{Bridge, Desk, Gate, Shared, Site, fail, pause, queue};
 use crate::torture::checker::{self, Fault};
 use crate::torture::evidence::{Doubts, Evidence, OpenError};
 use crate::torture::progress::Progress;
@@ -34,9 +35,24 @@ const IN_DOUBT: u64 = 20;
 /// How many messages billing sends.
 const REQUESTS: u64 = 160;
 
-const BILLING: &str = "--number 160 --rate 160 --malformed 0.02 --unmapped 0.06 --missing 0.03 \
+const BILLING: &str = "--number 160 --malformed 0.02 --unmapped 0.06 --missing 0.03 \
     --too-long 0.02 --duplicate 0.04 --corrected 0.05 --newer 0.15 --items 0.1 --encodings 0.03 \
-    --bare 0.02 --until-quiet 1h";
+    --until-quiet 1h";
+
+const USUAL: &str = "--rate 160 --bare 0.02";
+
+/// Where an outage parks: billing is told of everything before anything goes through. Of several
+/// contents without properties it could not say which is meant.
+const PARKED: &str = "--rate 160 --stay";
+
+/// Where lapin cannot read: there is to be something behind each.
+const CAREFUL: &str = "--rate 40 --bare 0.02";
+
+/// How long an outage may last where it parks. It parks what came until then, and then what comes.
+const PARK_AFTER: &str = "700ms";
+
+/// Under which code it does.
+const AWAY: &str = "TL3004";
 
 const ASSETS: &str = "--negative 0.08 --doubled 0.02 --positive-then-negative 0.02 \
     --negative-then-positive 0.02 --silent 0.02 --malformed 0.03 --orphan 0.03 --by-body-only 0.02";
@@ -123,9 +139,18 @@ struct Run<'j> {
     assets: Standin,
     billing: Standin,
     progress: Progress,
+    /// Before asset management, where an outage parks.
+    gate: Option<Gate>,
+    /// What an outage parked.
+    parked: HashSet<String>,
+    poison: Poison,
 }
 
 impl Job {
+    fn has(&self, met: Met) -> bool {
+        self.orders.iter().any(|order| order.point.met == met)
+    }
+
     /// As a person would give it.
     fn shown(&self) -> String {
         let orders: Vec<_> = self.orders.iter().map(ToString::to_string).collect();
@@ -143,20 +168,46 @@ impl<'j> Run<'j> {
         site.cli(&["queues", "declare", "--yes", "--reason", "new"]).ended(0);
         let seed = job.seed;
         let assets = Standin::start(&site, &site.url, "assets", &format!("--seed {seed} {ASSETS}"));
-        let billing =
-            Standin::start(&site, &site.url, "billing", &format!("--seed {seed} {BILLING}"));
+        let (parks, is_careful) = (job.has(Met::Parking), job.has(Met::Care));
+        let more = if parks { PARKED } else { USUAL };
+        let more = if is_careful { CAREFUL } else { more };
+        let options = format!("--seed {seed} {BILLING} {more}");
+        let billing = Standin::start(&site, &site.url, "billing", &options);
         let progress = Progress::of(&billing.history, &assets.history);
+        // For the bridge alone.
+        let gate = parks.then(|| {
+            let (gate, url) = Gate::before(&site.url);
+            site.set("amqp.assets_url", &url);
+            site.set("unreachable.park_after", PARK_AFTER);
+            site.set("unreachable.release", "auto");
+            gate
+        });
         let is_here = |order: &&Order| !matches!(order.point.met, Met::Command | Met::Stop);
         let (lives, beside): (Vec<Order>, Vec<Order>) =
             job.orders.iter().filter(is_here).partition(|order| order.is_deadly());
         let lives = lives.into();
-        let (bridge, armed) = (None, None);
-        Self { job, site, bridge, armed, lives, beside, deaths: 0, assets, billing, progress }
+        Self {
+            job,
+            site,
+            bridge: None,
+            armed: None,
+            lives,
+            beside,
+            deaths: 0,
+            assets,
+            billing,
+            progress,
+            gate,
+            parked: HashSet::new(),
+            poison: Poison::default(),
+        }
     }
 
     fn carry_out(&mut self) -> Result<Evidence, Stuck> {
         self.live();
         self.suffer_outage()?;
+        self.suffer_parking()?;
+        self.suffer_poison()?;
         self.settle()?;
         let mended = self.operate()?;
         self.settle()?;
@@ -238,7 +289,7 @@ impl<'j> Run<'j> {
     fn suffer_outage(&mut self) -> Result<(), Stuck> {
         const PAUSED: &str = "dispatch.paused:location";
         const FINISHED: &str = "dispatch.finished:location";
-        if !self.job.orders.iter().any(|order| order.point.met == Met::Outage) {
+        if !self.job.has(Met::Outage) {
             return Ok(());
         }
         self.until("a bridge that runs", |run| {
@@ -252,6 +303,38 @@ impl<'j> Run<'j> {
             is_over.then_some(())
         })?;
         self.site.client.bind(queue::LOCATION, "tieline.out", queue::LOCATION);
+        Ok(())
+    }
+
+    /// Where it is wanted: asset management is away until all that billing sends is parked, and then
+    /// there until all of that is released.
+    fn suffer_parking(&mut self) -> Result<(), Stuck> {
+        const EVERY: &str = "open,retrying,resolved,discarded";
+        if self.gate.is_none() {
+            return Ok(());
+        }
+        let parked = |site: &Site, status| -> Vec<OpenError> {
+            let args = ["errors", "list", "--limit", "10000", "--code", AWAY, "--status", status];
+            reading::read(site, &args)
+        };
+        self.settle()?;
+        let all = parked(&self.site, EVERY);
+        self.parked = all.into_iter().filter_map(|error| error.request).collect();
+        if let Some(gate) = &self.gate {
+            gate.open();
+        }
+        self.until("what was parked to be released", |run| {
+            parked(&run.site, "open").is_empty().then_some(())
+        })
+    }
+
+    /// Where it is wanted: for each order something comes that lapin cannot read.
+    fn suffer_poison(&mut self) -> Result<(), Stuck> {
+        for order in self.job.orders.iter().filter(|order| order.point.met == Met::Care) {
+            let (_, queue) = order.point.name.split_once(':').unwrap_or_default();
+            self.poison.send(&self.site, queue);
+            self.until(order.point.name, |run| run.was_done(order).then_some(()))?;
+        }
         Ok(())
     }
 
@@ -366,7 +449,11 @@ impl<'j> Run<'j> {
         let is_failed = |order: &&Order| order.action == Action::Fail && self.was_done(order);
         let failed = self.beside.iter().filter(is_failed).count() as u64;
         let doubts = Doubts { bridge: self.deaths + failed, window: IN_DOUBT, ..Doubts::default() };
-        Ok(Evidence { mended, ..Evidence::gather(&self.site, tallies, doubts) })
+        let released = std::mem::take(&mut self.parked);
+        let gathered = Evidence::gather(&self.site, tallies, doubts);
+        let mut evidence = Evidence { mended, released, ..gathered };
+        std::mem::take(&mut self.poison).add_to(&mut evidence);
+        Ok(evidence)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::run::{Job, assert_right, run};
 use super::table::{Action, Failing, Met, Order, POINTS, Point};
@@ -19,6 +19,9 @@ const OF_A_SITE: usize = 8;
 
 /// At how many sites an order may find no visit.
 const SITES_MAX: u32 = 3;
+
+/// How long a delay is, in milliseconds, where everything is to be quick.
+const SLOW: u32 = 500;
 
 /// Whether the binary under test has points; says so if not.
 pub(super) fn has_points() -> bool {
@@ -50,17 +53,30 @@ fn is_at_work(point: &Point) -> bool {
     point.met == Met::Work
 }
 
-/// Deals orders to sites. What is met once in a site's life comes first, and what one site's work did
-/// not come to is dealt again: which message is the first of a window, for one, is chance.
-fn carry_out(what: &str, mut orders: Vec<Order>, of_a_site: usize) {
-    let (begun, many) = (Instant::now(), orders.len());
+/// Whether a point is met at sites of its own only.
+fn is_apart(point: &Point) -> bool {
+    matches!(point.met, Met::Parking | Met::Care)
+}
+
+/// Deals orders to sites. What is met once in a site's life comes first.
+fn deal(mut orders: Vec<Order>, of_a_site: usize) -> Vec<Vec<Order>> {
     orders.sort_by_key(|order| order.point.met);
-    let sites = many.div_ceil(of_a_site);
+    let sites = orders.len().div_ceil(of_a_site);
     let mut hands = vec![Vec::new(); sites];
     for (at, order) in orders.into_iter().enumerate() {
         hands[at % sites].push(order);
     }
-    let hands = hands.into_iter().map(|orders| (orders, 1));
+    hands
+}
+
+/// Carries out orders at sites of several each. What one site's work did not come to is dealt again:
+/// which message is the first of a window, for one, is chance.
+fn carry_out(what: &str, orders: Vec<Order>, of_a_site: usize) {
+    let (begun, many) = (Instant::now(), orders.len());
+    let (apart, usual): (Vec<_>, Vec<_>) = orders.into_iter().partition(|it| is_apart(&it.point));
+    let (parking, careful) = apart.into_iter().partition(|it| it.point.met == Met::Parking);
+    let hands = [parking, careful, usual].map(|orders| deal(orders, of_a_site));
+    let hands = hands.into_iter().flatten().map(|orders| (orders, 1));
     let hands = Mutex::new(hands.collect::<VecDeque<_>>());
     let take = || hands.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let work = |first: usize| {
@@ -123,7 +139,10 @@ fn whatever_fails_at_any_point_every_request_ends_and_all_counts_agree() {
         failures.extend(orders(Action::Fail, |it| can_fail(it) && is_at_work(it), &[2, 5]));
         carry_out("failures, each alone", failures, 1);
     } else {
-        carry_out("failures", orders(Action::Fail, can_fail, &[1]), 2 * OF_A_SITE);
+        // A site that is apart is slow as well: that costs no site more.
+        let mut failures = orders(Action::Delay(SLOW), is_apart, &[1]);
+        failures.extend(orders(Action::Fail, can_fail, &[1]));
+        carry_out("failures", failures, 2 * OF_A_SITE);
     }
 }
 
@@ -133,14 +152,14 @@ fn however_slow_a_step_is_every_request_ends_and_all_counts_agree() {
         return;
     }
     if is_all_asked_for() {
-        carry_out("delays, each alone", orders(Action::Delay(5_000), is_at_work, &[1]), 1);
+        let is_wanted = |it: &Point| is_at_work(it) || is_apart(it);
+        carry_out("delays, each alone", orders(Action::Delay(5_000), is_wanted, &[1]), 1);
     } else {
         let few = ["consumer.recorded", "dispatch.published", "store.committed", "window.sent"];
         let is_one = |point: &Point| {
             matches!(point.met, Met::Start | Met::Work)
                 && few.iter().any(|name| point.name.starts_with(name))
         };
-        let wait = u32::try_from(Duration::from_millis(500).as_millis()).unwrap();
-        carry_out("delays", orders(Action::Delay(wait), is_one, &[2]), 2 * OF_A_SITE);
+        carry_out("delays", orders(Action::Delay(SLOW), is_one, &[2]), 2 * OF_A_SITE);
     }
 }

@@ -14,6 +14,10 @@ pub(super) enum Met {
     New,
     /// A bridge whose asset locations find no queue for a while.
     Outage,
+    /// A bridge that asset management is away from for longer than `unreachable.park_after`.
+    Parking,
+    /// A bridge that gets what lapin cannot read.
+    Care,
     /// A bridge that starts.
     Start,
     /// A bridge at work.
@@ -48,9 +52,9 @@ const fn point(name: &'static str, met: Met, failing: Failing) -> Point {
 }
 
 use Failing::{Ends, GoesOn, Never};
-use Met::{Command, New, Outage, Start, Stop, Work};
+use Met::{Care, Command, New, Outage, Parking, Start, Stop, Work};
 
-/// All of them, in the order of `docs/architecture.md`.
+/// All of them, in the order of `docs/architecture.md`. What is met in two ways stands here twice.
 pub(super) const POINTS: &[Point] = &[
     // The start.
     point("store.locked", New, Never),
@@ -86,6 +90,13 @@ pub(super) const POINTS: &[Point] = &[
     point("dispatch.finished:location", Work, Never),
     point("dispatch.paused:location", Outage, Never),
     point("dispatch.resumed:location", Outage, Never),
+    // An outage that lasts parks what waits, and then releases it.
+    point("store.parked:location", Parking, GoesOn),
+    point("dispatch.parked:location", Parking, Never),
+    point("dispatch.releasing:location", Parking, Never),
+    point("store.ordered", Parking, GoesOn),
+    point("dispatch.released:location", Parking, Never),
+    point("dispatch.resumed:location", Parking, Never),
     // An answer comes in.
     point("consumer.begun:wam.location.ack", Start, GoesOn),
     point("consumer.delivered:wam.location.ack", Work, GoesOn),
@@ -123,6 +134,17 @@ pub(super) const POINTS: &[Point] = &[
     point("consumer.recorded:wam.location.ack.error", Work, GoesOn),
     point("consumer.settled:ccb.sp.request.error", Work, GoesOn),
     point("consumer.settled:wam.location.ack.error", Work, GoesOn),
+    // What lapin cannot read is read with care.
+    point("careful.called:ccb.sp.request", Care, GoesOn),
+    point("careful.delivered:ccb.sp.request", Care, GoesOn),
+    point("careful.recorded:ccb.sp.request", Care, GoesOn),
+    point("careful.settled:ccb.sp.request", Care, GoesOn),
+    point("careful.closed:ccb.sp.request", Care, GoesOn),
+    point("careful.called:wam.location.ack", Care, GoesOn),
+    point("careful.delivered:wam.location.ack", Care, GoesOn),
+    point("careful.recorded:wam.location.ack", Care, GoesOn),
+    point("careful.settled:wam.location.ack", Care, GoesOn),
+    point("careful.closed:wam.location.ack", Care, GoesOn),
     // An operator.
     point("operator.selected", Command, Never),
     point("store.ordered", Command, Ends),
