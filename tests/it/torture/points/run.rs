@@ -37,13 +37,12 @@ const REQUESTS: u64 = 160;
 
 const BILLING: &str = "--number 160 --malformed 0.02 --unmapped 0.06 --missing 0.03 \
     --too-long 0.02 --duplicate 0.04 --corrected 0.05 --newer 0.15 --items 0.1 --encodings 0.03 \
-    --until-quiet 1h";
+    --until-quiet 1h --stay";
 
 const USUAL: &str = "--rate 160 --bare 0.02";
 
-/// Where an outage parks: billing is told of everything before anything goes through. Of several
-/// contents without properties it could not say which is meant.
-const PARKED: &str = "--rate 160 --stay";
+/// Where an outage parks: of several contents without properties billing could not say which is meant.
+const PARKED: &str = "--rate 160";
 
 /// Where lapin cannot read: there is to be something behind each.
 const CAREFUL: &str = "--rate 40 --bare 0.02";
