@@ -147,6 +147,7 @@ impl Dispatch {
     pub(super) async fn reachable(&self, outage: &mut Option<Outage>) -> Result<(), StoreError> {
         self.health.lane(self.lane, LaneHealth::Open);
         let Some(Outage { since, .. }) = *outage else { return Ok(()) };
+        planted!("ends an outage too early", self.store.set_outage(self.lane, None).await?);
         if self.limits.release == Release::Auto {
             self.release_all(since).await?;
         }

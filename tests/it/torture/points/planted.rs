@@ -94,6 +94,8 @@ const BUGS: &[Bug] = &[
     ("tells billing what it knows", LOAD, &[Replies]),
     // The start.
     (OLDER_STORE, LOAD, STUCK),
+    // The end of an outage.
+    ("ends an outage too early", &[("dispatch.releasing:location", Kill, 2)], STUCK),
 ];
 
 fn job((name, schedule, _): &Bug, seed: u32) -> Job {

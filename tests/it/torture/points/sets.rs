@@ -15,7 +15,7 @@ use crate::torture::run::tell;
 const AT_A_TIME: usize = 4;
 
 /// How many orders a site gets at the most. A bridge dies of one, the next one of the next.
-const OF_A_SITE: usize = 8;
+const OF_A_SITE: usize = 10;
 
 /// At how many sites an order may find no visit.
 const SITES_MAX: u32 = 3;
@@ -58,9 +58,17 @@ fn is_apart(point: &Point) -> bool {
     matches!(point.met, Met::Parking | Met::Care)
 }
 
-/// Deals orders to sites. What is met once in a site's life comes first.
+/// Kills in the middle of a release: at the first visit it is the one that is tried before the others.
+fn kills_in_a_release() -> Vec<Order> {
+    let names = ["dispatch.releasing:location", "store.ordered", "dispatch.released:location"];
+    let is_one = |it: &Point| it.met == Met::Parking && names.contains(&it.name);
+    orders(Action::Kill, is_one, &[2])
+}
+
+/// Deals orders to sites. What is met once in a site's life comes first, and what comes first on the way.
 fn deal(mut orders: Vec<Order>, of_a_site: usize) -> Vec<Vec<Order>> {
-    orders.sort_by_key(|order| order.point.met);
+    let place = |order: &Order| POINTS.iter().position(|point| *point == order.point);
+    orders.sort_by_key(|order| (order.point.met, place(order)));
     let sites = orders.len().div_ceil(of_a_site);
     let mut hands = vec![Vec::new(); sites];
     for (at, order) in orders.into_iter().enumerate() {
@@ -121,10 +129,13 @@ fn killed_at_any_point_every_request_ends_and_all_counts_agree() {
     }
     if is_all_asked_for() {
         let mut kills = orders(Action::Kill, |_| true, &[1]);
+        kills.extend(kills_in_a_release());
         kills.extend(orders(Action::Kill, is_at_work, &[2, 5]));
         carry_out("kills, each alone", kills, 1);
     } else {
-        carry_out("kills", orders(Action::Kill, |_| true, &[1]), OF_A_SITE);
+        let mut kills = orders(Action::Kill, |_| true, &[1]);
+        kills.extend(kills_in_a_release());
+        carry_out("kills", kills, OF_A_SITE);
     }
 }
 
