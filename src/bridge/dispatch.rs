@@ -7,11 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::OptionFuture;
+use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
@@ -114,8 +113,9 @@ impl Memory {
 }
 
 /// Whether there is more to do than one window takes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 enum Pace {
+    #[default]
     Calm,
     Busy,
 }
@@ -137,6 +137,7 @@ struct Trouble {
 }
 
 /// How the windows of a round ended.
+#[derive(Default)]
 struct Windows {
     pace: Pace,
     went_through: bool,
@@ -198,11 +199,12 @@ impl Dispatch {
         if let Err(failure) = self.publisher.open().await {
             return self.unreachable(outage, failure).await;
         }
-        let (limit, at_a_time) = match outage {
-            Some(_) => (1, 1),
-            None => (self.limits.window, WINDOWS_AT_A_TIME),
+        let (limit, at_a_time) = match (&outage, &pace) {
+            (Some(_), _) => (1, 1),
+            (None, Pace::Calm) => (self.limits.window, 1),
+            (None, Pace::Busy) => (self.limits.window, WINDOWS_AT_A_TIME),
         };
-        let windows = self.windows(limit, at_a_time, *pace, unrecorded).await?;
+        let windows = self.windows(limit, at_a_time, unrecorded).await?;
         self.health.store_works();
         *pace = windows.pace;
         match windows.failure {
@@ -216,62 +218,41 @@ impl Dispatch {
         }
     }
 
-    /// Sends windows while they are full, up to so many at a time; one more when a poke says that
-    /// something came. Each is seen to its end, whatever becomes of the others: a publish that is
-    /// given up half way would leave its confirms behind.
+    /// Sends windows while they are full, up to so many at a time. Each is seen to its end, whatever
+    /// becomes of the others: a publish that is given up half way would leave its confirms behind.
     async fn windows(
         &self,
         limit: u32,
         at_a_time: usize,
-        pace: Pace,
         unrecorded: &mut Vec<(i64, Handover)>,
     ) -> Result<Windows, StoreError> {
-        // What an earlier poke spoke of is seen by the first lease.
-        let poked = || self.pokes.of(self.lane).notified();
-        poked().now_or_never();
-        let turn = Mutex::new(());
-        let begin = |pace| self.window(limit, (pace == Pace::Calm).then_some(&turn));
-        let mut out = FuturesUnordered::from_iter([begin(pace)]);
-        let mut begun = 1;
-        let mut windows = Windows { pace, went_through: false, failure: None };
+        let mut out: FuturesUnordered<_> = (0..at_a_time).map(|_| self.window(limit)).collect();
+        let mut begun = at_a_time;
+        let mut windows = Windows::default();
         let mut trouble = None;
-        loop {
-            let goes_on = trouble.is_none() && windows.failure.is_none();
-            let has_room = goes_on && out.len() < at_a_time && begun < WINDOWS_PER_ROUND;
-            if has_room && windows.pace == Pace::Busy {
-                begun += 1;
-                out.push(begin(Pace::Busy));
-                continue;
-            }
-            tokio::select! {
-                biased;
-                () = poked(), if has_room => {
-                    begun += 1;
-                    out.push(begin(Pace::Calm));
+        while let Some(window) = out.next().await {
+            match window {
+                Ok(Window::Empty) => windows.pace = Pace::Calm,
+                Ok(Window::Through(pace)) => {
+                    windows.went_through = true;
+                    windows.pace = pace;
                 }
-                ended = out.next() => match ended {
-                    None => break,
-                    Some(Ok(Window::Empty)) => windows.pace = Pace::Calm,
-                    Some(Ok(Window::Through(pace))) => {
-                        windows.went_through = true;
-                        windows.pace = pace;
-                    }
-                    Some(Ok(Window::Lost(failure))) => windows.failure = Some(failure),
-                    Some(Err(Trouble { error, handovers })) => {
-                        unrecorded.extend(handovers);
-                        trouble = Some(error);
-                    }
-                },
+                Ok(Window::Lost(failure)) => windows.failure = Some(failure),
+                Err(Trouble { error, handovers }) => {
+                    unrecorded.extend(handovers);
+                    trouble = Some(error);
+                }
+            }
+            let goes_on = trouble.is_none() && windows.failure.is_none();
+            if goes_on && windows.pace == Pace::Busy && begun < WINDOWS_PER_ROUND {
+                begun += 1;
+                out.push(self.window(limit));
             }
         }
         trouble.map_or(Ok(windows), Err)
     }
 
-    /// Leases what is due, publishes it and records how that ended. With little to do that happens in
-    /// turn, so that everything leaves in the order in which it came; only the record of one window
-    /// does not hold up the next.
-    async fn window(&self, limit: u32, turn: Option<&Mutex<()>>) -> Result<Window, Trouble> {
-        let turn = OptionFuture::from(turn.map(Mutex::lock)).await;
+    async fn window(&self, limit: u32) -> Result<Window, Trouble> {
         let began_at = self.clock.now();
         let until = began_at.checked_add(self.limits.lease).unwrap_or(Timestamp::MAX);
         let leased = self.store.lease(self.lane, limit, until).await;
@@ -282,7 +263,6 @@ impl Dispatch {
         point!("dispatch.leased" @ self.lane.as_str());
         planted!("records a confirm before it publishes", self.confirm(&leased).await);
         let results = self.publisher.publish(&leased).await;
-        drop(turn);
         point!("dispatch.published" @ self.lane.as_str());
         let (handovers, failure) = judge(&leased, &results);
         self.count(&results);
