@@ -55,6 +55,7 @@ impl Consumer {
         });
         Ok(())
     }
+
     /// Whether it waited its turn until now, which it does no more.
     pub(super) fn stood_by(&self) -> bool {
         let mut waited = None;
