@@ -45,6 +45,9 @@ pub(super) fn write_config(dir: &Path, ports: &Ports, options: &Options) -> Resu
         format!("listeners.tcp.default = 127.0.0.1:{}", ports.amqp),
         "log.console = false".to_owned(),
         "log.file.level = info".to_owned(),
+        // What RabbitMQ 3 lets pass unless told; since 4.0 it is 16 MiB.
+        // <https://github.com/rabbitmq/rabbitmq-server/blob/main/release-notes/4.0.1.md>
+        "max_message_size = 134217728".to_owned(),
     ];
     if options.has_management() {
         lines.push("management.tcp.ip = 127.0.0.1".to_owned());
