@@ -250,9 +250,19 @@ impl<'j> Run<'j> {
         if let Some(bridge) = &mut self.bridge
             && bridge.has_ended()
         {
-            let log = self.bridge.take().map(|bridge| bridge.ends().log).unwrap_or_default();
-            let Some(order) = self.armed.take().filter(|order| self.was_done(order)) else {
-                return Err(format!("the bridge ended by itself: {}", log.join("\n")));
+            let (code, log) = self
+                .bridge
+                .take()
+                .map(|bridge| bridge.ends())
+                .map(|ended| (ended.code, ended.log))
+                .unwrap_or_default();
+            let armed = self.armed.take();
+            let Some(order) = armed.filter(|order| self.was_done(order)) else {
+                let armed = armed.map_or_else(|| "nothing".to_owned(), |order| order.to_string());
+                let log = log.join("\n");
+                return Err(format!(
+                    "the bridge ended by itself, exit code {code:?}, ordered {armed}: {log}"
+                ));
             };
             self.deaths += u64::from(order.point.met != Met::Stop);
             self.live();
