@@ -306,6 +306,25 @@ fn age(address: &str) -> f64 {
 }
 
 #[test]
+fn the_fence_of_a_bridge_without_work_does_not_age() {
+    let Some(site) = Site::open() else { return };
+    let address = free_address();
+    let site = site.with("http.listen", &address);
+    let _bridge = site.start();
+    site.synchronise(&request("S1", "P1"));
+    site.is_told("S1");
+    fence_has_caught_up(&site);
+    // Nothing is written any more, and still it falls back each time it is looked into.
+    let mut before = age(&address);
+    for _ in 0..2 {
+        until("the age to fall", || {
+            let now = age(&address);
+            (now < std::mem::replace(&mut before, now)).then_some(())
+        });
+    }
+}
+
+#[test]
 fn in_an_alarm_the_fence_is_left_where_it_is_and_kept_again_afterwards() {
     if !has_rabbitmq() {
         return;
