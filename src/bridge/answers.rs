@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use super::dispatch::Pokes;
 use super::message::{Arrival, header};
 use super::ports::{Clock, Handler, NewAnswer, Receiving, Settled, Store};
 use super::trace::{Span, Step, TraceParent, Tracer};
@@ -18,7 +17,6 @@ pub struct Answers {
     pub transforms: Arc<Transforms>,
     pub tracer: Arc<dyn Tracer>,
     pub clock: Arc<dyn Clock>,
-    pub pokes: Pokes,
     /// The broker user of asset management, if answers of others are to be refused. The broker
     /// vouches for the `user_id` property (<https://www.rabbitmq.com/docs/validated-user-id>).
     pub user: Option<String>,
@@ -40,7 +38,6 @@ impl Handler for Answers {
                     self.trace(one, began_at);
                 }
             }
-            self.pokes.all();
             Ok(())
         })
     }

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use super::dispatch::Pokes;
 use super::message::{Arrival, header};
 use super::ports::{Handler, Receiving, Returned, Store, StoreError, TakenIn, TookIn};
 use super::transforms::Transforms;
@@ -20,7 +19,6 @@ const FIRST_DEATH_REASON: &str = "x-first-death-reason";
 pub struct QueueDesk {
     pub store: Arc<dyn Store>,
     pub transforms: Arc<Transforms>,
-    pub pokes: Pokes,
     /// Of the request leg, or of the answer leg.
     pub leg: Leg,
 }
@@ -52,7 +50,6 @@ impl QueueDesk {
             .increment(opened as u64);
         metrics::counter!("tieline_desk_total", "leg" => self.leg.as_str(), "result" => "known")
             .increment((took_in.len() - opened) as u64);
-        self.pokes.all();
         Ok(())
     }
 

@@ -10,7 +10,6 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
@@ -21,32 +20,6 @@ use super::ports::{Clock, Handover, Lane, Leased, Outage, Publisher, Store, Stor
 use super::trace::{Span, Step, TraceParent, Tracer};
 use crate::domain::{Failure, FailureClass};
 
-/// Wakes the loops of the lanes. A poke only shortens the wait: the loops read the store anyway.
-#[derive(Clone, Default)]
-pub struct Pokes {
-    pub location: Arc<Notify>,
-    pub reply: Arc<Notify>,
-    pub note: Arc<Notify>,
-}
-
-impl Pokes {
-    /// Wakes every lane.
-    pub fn all(&self) {
-        self.location.notify_one();
-        self.reply.notify_one();
-        self.note.notify_one();
-    }
-
-    /// The one of a lane.
-    pub fn of(&self, lane: Lane) -> &Arc<Notify> {
-        match lane {
-            Lane::Location => &self.location,
-            Lane::Reply => &self.reply,
-            Lane::Note => &self.note,
-        }
-    }
-}
-
 /// The limits of a lane.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Limits {
@@ -55,7 +28,7 @@ pub struct Limits {
     pub window: u32,
     /// How long a lease lasts; longer than a confirm may take.
     pub lease: SignedDuration,
-    /// How often the store is read when nobody pokes.
+    /// How often the store is read when it has no news.
     pub poll: Duration,
     /// The longest wait between two tries while the other side is away.
     pub retry_max: Duration,
@@ -78,7 +51,6 @@ pub struct Dispatch {
     pub operations: Arc<Operations>,
     pub clock: Arc<dyn Clock>,
     pub tracer: Arc<dyn Tracer>,
-    pub pokes: Pokes,
     pub health: Arc<Health>,
     pub limits: Limits,
 }
@@ -148,6 +120,7 @@ impl Dispatch {
     /// Runs until the stop; a window that is out is finished first.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StoreError> {
         let mut memory = Memory::new(self.store.outage(self.lane).await?);
+        let news = self.store.news(self.lane);
         let mut failures = 0_u32;
         while !stop.is_cancelled() {
             let wait = match self.round(&mut memory).await {
@@ -170,16 +143,16 @@ impl Dispatch {
                     back_off(failures, self.limits.retry_max)
                 }
             };
-            let poked = async {
-                self.pokes.of(self.lane).notified().await;
-                // While the other side is away a poke must not turn the wait into a spin.
+            let woken = async {
+                news.notified().await;
+                // While the other side is away, news must not turn the wait into a spin.
                 if failures > 0 {
                     std::future::pending::<()>().await;
                 }
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = poked => {}
+                () = woken => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -212,7 +185,8 @@ impl Dispatch {
             None if windows.went_through => {
                 self.reachable(outage).await?;
                 *trials = Trials::default();
-                Ok(Next::Again)
+                // A window that is not full has taken all that was due; since then, there are news.
+                Ok(if *pace == Pace::Busy { Next::Again } else { Next::Idle })
             }
             None => self.nothing_waits(outage, trials).await,
         }

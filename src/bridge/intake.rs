@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use super::dispatch::Pokes;
 use super::message::{Arrival, header};
 use super::ports::{Clock, Handler, NewRequest, Receiving, Recorded, Store};
 use super::trace::{Span, Step, TraceParent, Tracer};
@@ -18,7 +17,6 @@ pub struct Intake {
     pub transforms: Arc<Transforms>,
     pub tracer: Arc<dyn Tracer>,
     pub clock: Arc<dyn Clock>,
-    pub pokes: Pokes,
 }
 
 impl Handler for Intake {
@@ -30,7 +28,6 @@ impl Handler for Intake {
             point!("intake.translated");
             let recorded = self.store.record(requests).await?;
             recorded.iter().for_each(count);
-            self.pokes.all();
             Ok(())
         })
     }

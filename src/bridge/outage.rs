@@ -130,8 +130,6 @@ impl Dispatch {
                 break;
             }
         }
-        self.pokes.reply.notify_one();
-        self.pokes.note.notify_one();
         Ok(())
     }
 

@@ -4,9 +4,11 @@
 //! returns; the rules are asked (`domain`) inside it. A batch is one transaction, in order.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use super::message::{Arrival, Outgoing};
 use crate::domain::{
@@ -248,6 +250,11 @@ pub trait Store: Send + Sync {
         limit: u32,
         until: Timestamp,
     ) -> Result<Vec<Leased>, StoreError>;
+
+    /// Notified after each commit that made something due in a lane: put it there, gave it back, or
+    /// took away what it had to go behind. Only shortens a wait: what falls due later, and what another
+    /// process put there, is found by whoever looks.
+    fn news(&self, lane: Lane) -> Arc<Notify>;
 
     /// Records how handovers ended and gives up the leases.
     async fn finish(&self, lane: Lane, handovers: Vec<(i64, Handover)>) -> Result<(), StoreError>;

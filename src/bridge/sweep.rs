@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::dispatch::Pokes;
 use super::health::Health;
 use super::ports::{Store, StoreError};
 
@@ -16,7 +15,6 @@ const CHUNK: u32 = 500;
 /// The loop that looks for what is late.
 pub struct Sweep {
     pub store: Arc<dyn Store>,
-    pub pokes: Pokes,
     pub health: Arc<Health>,
     pub every: Duration,
 }
@@ -46,7 +44,6 @@ impl Sweep {
                 .increment(swept.overdue.len() as u64);
             if !swept.overdue.is_empty() {
                 point!("sweep.marked");
-                self.pokes.all();
             }
             if !swept.more {
                 break;

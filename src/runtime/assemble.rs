@@ -20,7 +20,7 @@ use super::two_sided::TwoSided;
 use crate::amqp::{self, Endpoint, Topology};
 use crate::bridge::answers::Answers;
 use crate::bridge::desk::QueueDesk;
-use crate::bridge::dispatch::{self, Dispatch, Pokes};
+use crate::bridge::dispatch::{self, Dispatch};
 use crate::bridge::fence::{Refusal, Relieved};
 use crate::bridge::health::Check;
 use crate::bridge::intake::Intake;
@@ -35,7 +35,7 @@ use crate::domain::{Leg, RetryPolicy};
 use crate::store::{self, Role, Sqlite};
 use crate::transform::{Catalog, LoadErrors};
 
-/// How often the loops read the store when nobody pokes them: what the command line put there is
+/// How often the loops read the store when it has no news for them: what the command line put there is
 /// seen after this time at the latest.
 const POLL: Duration = Duration::from_millis(250);
 
@@ -156,7 +156,6 @@ pub struct Bridge {
     http: Option<TcpListener>,
     metrics: Option<PrometheusHandle>,
     health: Arc<Health>,
-    pokes: Pokes,
     fence: Option<Fencing>,
 }
 
@@ -194,7 +193,6 @@ impl Bridge {
             http: listener(&settings.http).await?,
             metrics,
             health,
-            pokes: Pokes::default(),
             fence,
         })
     }
@@ -247,14 +245,12 @@ impl Bridge {
             transforms: Arc::clone(&self.workshop.transforms),
             tracer: Arc::clone(&self.tracer),
             clock: Arc::clone(&self.workshop.clock),
-            pokes: self.pokes.clone(),
         };
         let answers = Answers {
             store: Arc::clone(&self.workshop.store),
             transforms: Arc::clone(&self.workshop.transforms),
             tracer: Arc::clone(&self.tracer),
             clock: Arc::clone(&self.workshop.clock),
-            pokes: self.pokes.clone(),
             user: self.settings.answer.user.clone(),
         };
         let mut legs: Vec<(&'static str, amqp::Role, &Endpoint, Arc<dyn Handler>)> = vec![
@@ -266,7 +262,6 @@ impl Bridge {
                 Arc::new(QueueDesk {
                     store: Arc::clone(&self.workshop.store),
                     transforms: Arc::clone(&self.workshop.transforms),
-                    pokes: self.pokes.clone(),
                     leg,
                 })
             };
@@ -304,7 +299,6 @@ impl Bridge {
                 operations: Arc::clone(&self.workshop.operations),
                 clock: Arc::clone(&self.workshop.clock),
                 tracer: Arc::clone(&self.tracer),
-                pokes: self.pokes.clone(),
                 health: Arc::clone(&self.health),
                 limits: self.limits(),
             };
@@ -361,7 +355,6 @@ impl Bridge {
     fn sweep(&self, tasks: &mut Tasks, stop: &Stop) {
         let sweep = Sweep {
             store: Arc::clone(&self.workshop.store),
-            pokes: self.pokes.clone(),
             health: Arc::clone(&self.health),
             every: SWEEP,
         };

@@ -21,8 +21,11 @@ impl Work<'_> {
     pub(super) fn put(&self, lane: Lane, subject: i64, number: u16, due: i64) -> Result<i64> {
         const PUT: &str = "INSERT INTO outbox (lane, place, subject, number, due_at_ms, failures, \
              put_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)";
-        let (place, lane) = (self.next_place()?, rows::lane_code(lane));
-        self.statement(PUT)?.execute(params![lane, place, subject, number, due, self.at()])?;
+        let (place, code) = (self.next_place()?, rows::lane_code(lane));
+        self.statement(PUT)?.execute(params![code, place, subject, number, due, self.at()])?;
+        if due <= self.at() {
+            self.is_due_in(lane);
+        }
         Ok(place)
     }
 
@@ -31,6 +34,9 @@ impl Work<'_> {
         const TAKE: &str = "DELETE FROM outbox WHERE lane = ?1 AND place = ?2";
         self.statement(TAKE)?.execute([i64::from(rows::lane_code(lane)), place])?;
         self.leases.borrow_mut().end(place);
+        if lane == Lane::Reply && self.held_back.take() {
+            self.is_due_in(lane);
+        }
         Ok(())
     }
 
@@ -39,6 +45,9 @@ impl Work<'_> {
         const GIVE: &str = "UPDATE outbox SET due_at_ms = ?3 WHERE lane = ?1 AND place = ?2";
         self.statement(GIVE)?.execute([i64::from(rows::lane_code(lane)), place, due])?;
         self.leases.borrow_mut().end(place);
+        if due <= self.at() {
+            self.is_due_in(lane);
+        }
         Ok(())
     }
 
@@ -70,6 +79,7 @@ impl Work<'_> {
                 (Lane::Note, None) => self.note(subject, row.get(2)?)?,
             };
             if !self.is_its_turn(&message, place)? {
+                self.held_back.set(true);
                 continue;
             }
             self.leases.borrow_mut().give(place, Lease { subject, until });

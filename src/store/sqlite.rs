@@ -6,12 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::Connection;
+use tokio::sync::Notify;
 
 use super::leases::Leases;
 use super::open::{self, Role, Settings, Status};
 use super::readers::Readers;
 use super::rows::Result;
-use super::work::Context;
+use super::work::{Context, News};
 use super::writer::Writer;
 use super::{error_views, identity, outages, views};
 use crate::bridge::Arrival;
@@ -28,6 +29,7 @@ pub struct Sqlite {
     // Before the lock: dropped first, so that the next owner finds nobody at work.
     writer: Writer,
     readers: Readers,
+    context: Arc<Context>,
     _lock: Option<File>,
 }
 
@@ -47,10 +49,11 @@ impl Sqlite {
         let leases = Leases::new(role, highest_place(&connection)?);
         let readers: Result<Vec<_>> =
             (0..settings.readers.max(1)).map(|_| open::connect_reader(settings)).collect();
-        let context = Arc::new(Context { clock, rules, replies });
-        let writer = Writer::start(connection, context, leases, settings.batch_max.max(1))?;
+        let context = Arc::new(Context { clock, rules, replies, news: News::default() });
+        let writer =
+            Writer::start(connection, Arc::clone(&context), leases, settings.batch_max.max(1))?;
         let settings = settings.clone();
-        Ok(Self { settings, writer, readers: Readers::new(readers?), _lock: lock })
+        Ok(Self { settings, writer, readers: Readers::new(readers?), context, _lock: lock })
     }
 
     /// What the store is like: schema, sizes, counts.
@@ -90,6 +93,10 @@ impl Store for Sqlite {
 
     async fn lease(&self, lane: Lane, limit: u32, until: Timestamp) -> Result<Vec<Leased>> {
         self.writer.call(move |work| work.lease(lane, limit, until)).await
+    }
+
+    fn news(&self, lane: Lane) -> Arc<Notify> {
+        Arc::clone(self.context.news.of(lane))
     }
 
     async fn finish(&self, lane: Lane, handovers: Vec<(i64, Handover)>) -> Result<()> {

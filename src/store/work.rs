@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
+use tokio::sync::Notify;
 
 use super::fresh::Fresh;
 use super::leases::Leases;
 use super::payload::{Bundle, Payload, Unpacker};
 use super::rows::{self, Result, Row, row_columns};
 use super::statements::{Prepared, Statements};
+use crate::bridge::Lane;
 use crate::bridge::ports::{Clock, ReplyWriter, Rules};
 use crate::bridge::{Arrival, StoreError};
 use crate::domain::{
@@ -23,6 +25,17 @@ pub(super) struct Context {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rules: Rules,
     pub(super) replies: Arc<dyn ReplyWriter>,
+    pub(super) news: News,
+}
+
+/// By lane: notified after each commit that made something due there.
+#[derive(Default)]
+pub(super) struct News([Arc<Notify>; 3]);
+
+impl News {
+    pub(super) fn of(&self, lane: Lane) -> &Arc<Notify> {
+        &self.0[usize::from(rows::lane_code(lane))]
+    }
 }
 
 /// The writer at work. One call of the port after the other runs in the transaction of the moment.
@@ -34,6 +47,10 @@ pub(super) struct Work<'c> {
     pub(super) freed: Vec<Freed>,
     pub(super) leases: RefCell<Leases>,
     pub(super) fresh: RefCell<Fresh>,
+    /// The lanes in which the transaction made something due.
+    due_in: Cell<[bool; 3]>,
+    /// Whether a reply was left out because an earlier one to the same sync request waits.
+    pub(super) held_back: Cell<bool>,
     statements: Statements<'c>,
     bundle: RefCell<Bundle>,
     pub(super) unpacker: RefCell<Unpacker>,
@@ -78,6 +95,8 @@ impl<'c> Work<'c> {
             freed: Vec::new(),
             leases: RefCell::new(leases),
             fresh: RefCell::default(),
+            due_in: Cell::default(),
+            held_back: Cell::new(false),
             statements: Statements::new(connection),
             bundle: RefCell::new(bundle),
             unpacker: RefCell::default(),
@@ -93,6 +112,7 @@ impl<'c> Work<'c> {
     /// Begins a transaction.
     pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
         self.tally = [0; rows::STATES.len()];
+        self.due_in.set([false; 3]);
         for counter in [&self.requests, &self.replies, &self.bundles, &self.places, &self.lines] {
             counter.0.set(None);
         }
@@ -124,7 +144,18 @@ impl<'c> Work<'c> {
         self.statement("COMMIT")?.execute([])?;
         point!("store.committed");
         self.leases.get_mut().keep();
+        let lanes = [Lane::Location, Lane::Reply, Lane::Note];
+        lanes.into_iter().zip(self.due_in.get()).filter(|(_, due)| *due).for_each(|(lane, _)| {
+            self.context.news.of(lane).notify_one();
+        });
         Ok(())
+    }
+
+    /// Notes that something is due in a lane once this is committed.
+    pub(super) fn is_due_in(&self, lane: Lane) {
+        let mut due_in = self.due_in.get();
+        due_in[usize::from(rows::lane_code(lane))] = true;
+        self.due_in.set(due_in);
     }
 
     /// Whether requests are born in this transaction, and at an even time.
@@ -147,6 +178,7 @@ impl<'c> Work<'c> {
             drop(self.connection.execute_batch("ROLLBACK"));
         }
         self.bundle.get_mut().clear();
+        self.held_back.set(true);
         self.unpacker.get_mut().forget();
         // Its places are given again, to others.
         self.fresh.get_mut().forget_all();

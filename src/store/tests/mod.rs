@@ -3,6 +3,7 @@
 
 mod files;
 mod invariants;
+mod news;
 mod odd_pairs;
 mod operators;
 mod random;

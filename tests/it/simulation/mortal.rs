@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::future::pending;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use tieline::bridge::ports::{
 use tieline::bridge::{Lane, Outgoing, StoreError, What};
 use tieline::domain::{AnswerId, Digest, ErrorId, Failure, Fence, Mark, RequestId, SubjectKind};
 use tieline::store::Sqlite;
+use tokio::sync::Notify;
 
 use super::planted::Plant;
 use super::script::Mishap;
@@ -141,6 +142,10 @@ impl Mortal {
 
 #[async_trait]
 impl Store for Mortal {
+    fn news(&self, lane: Lane) -> Arc<Notify> {
+        self.inner.news(lane)
+    }
+
     async fn record(&self, mut batch: Vec<NewRequest>) -> Result<Vec<Recorded>> {
         if self.is_planted(Plant::StoreForgetsACommit) && batch.len() > 1 {
             batch.pop();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tieline::bridge::answers::Answers;
 use tieline::bridge::desk::QueueDesk;
-use tieline::bridge::dispatch::{Dispatch, Limits, Memory, Next, Pokes};
+use tieline::bridge::dispatch::{Dispatch, Limits, Memory, Next};
 use tieline::bridge::intake::Intake;
 use tieline::bridge::operator::Operations;
 use tieline::bridge::outage::{ParkAfter, Release};
@@ -117,12 +117,11 @@ impl Process {
         let port: Arc<dyn Store> = Arc::<Mortal>::clone(&store);
         let transforms = site.transforms;
         let clock: Arc<dyn Clock> = Arc::<StoppedClock>::clone(site.clock);
-        let (pokes, health) = (Pokes::default(), Arc::new(Health::default()));
+        let health = Arc::new(Health::default());
         let desk = |leg| -> Arc<dyn Handler> {
             Arc::new(QueueDesk {
                 store: Arc::clone(&port),
                 transforms: Arc::clone(transforms),
-                pokes: pokes.clone(),
                 leg,
             })
         };
@@ -131,14 +130,12 @@ impl Process {
             transforms: Arc::clone(transforms),
             tracer: Arc::new(NoTracer),
             clock: Arc::clone(&clock),
-            pokes: pokes.clone(),
         };
         let answers = Answers {
             store: Arc::clone(&port),
             transforms: Arc::clone(transforms),
             tracer: Arc::new(NoTracer),
             clock: Arc::clone(&clock),
-            pokes: pokes.clone(),
             user: None,
         };
         let operations =
@@ -151,7 +148,6 @@ impl Process {
                 operations: Arc::clone(&operations),
                 clock: Arc::clone(&clock),
                 tracer: Arc::new(NoTracer),
-                pokes: pokes.clone(),
                 health: Arc::clone(&health),
                 limits: limits(site.release),
             })
@@ -161,7 +157,6 @@ impl Process {
             dispatches: [Lane::Location, Lane::Reply, Lane::Note].map(dispatch),
             sweep: Arc::new(Sweep {
                 store: Arc::clone(&port),
-                pokes: pokes.clone(),
                 health: Arc::clone(&health),
                 every: Duration::from_secs(1),
             }),
