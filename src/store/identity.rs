@@ -28,10 +28,10 @@ pub(super) fn mark(connection: &Connection) -> Result<Mark> {
     })
 }
 
-/// When the journal was written to last. Reads all of it.
+/// When the last line was written. Reads all of them.
 pub(super) fn written_until(connection: &Connection) -> Result<Option<Timestamp>> {
     let last: Option<i64> =
-        connection.query_row("SELECT max(at_ms) FROM journal", [], |row| row.get(0))?;
+        connection.query_row("SELECT max(at_ms) FROM timeline", [], |row| row.get(0))?;
     Ok(last.and_then(|at| Timestamp::from_millisecond(at).ok()))
 }
 

@@ -1,5 +1,7 @@
 //! `Store::record`: requests enter once.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use rusqlite::params;
 
@@ -8,9 +10,9 @@ use super::moves::log;
 use super::rows::{self, Result, Row};
 use super::story::{self, With};
 use super::work::Work;
-use crate::bridge::Outgoing;
 use crate::bridge::message::What;
 use crate::bridge::ports::{NewRequest, Recorded};
+use crate::bridge::{Arrival, Outgoing, Properties};
 use crate::domain::{
     Entry, ErrorId, Event, Failure, FailureCode, Place, Placing, RequestId, ServicePointId, State,
     Step, SyncRequestId, Told, Translation,
@@ -84,7 +86,11 @@ impl Work<'_> {
         {
             self.fresh.borrow_mut().remember(place, message);
         }
-        self.insert(&row)?;
+        if row.state.is_under_way() && translation.as_ref().is_ok_and(|it| it.passes == 0) {
+            row.born_line = Some(self.next_line()?);
+            self.next_line()?;
+        }
+        self.insert(&row, &new.arrival)?;
         self.tell_birth(&mut row, new, &translation)?;
         self.count(None, &row.state);
         log(&row, translation.as_ref().err());
@@ -116,15 +122,19 @@ impl Work<'_> {
             replies: 0,
             reply_correlation: new.reply_correlation.clone(),
             trace: new.trace.clone(),
+            born_line: None,
+            confirmed_line: None,
+            confirmed_at_ms: Some(self.at()),
         })
     }
 
-    fn insert(&self, row: &Row) -> Result<()> {
+    fn insert(&self, row: &Row, arrival: &Arrival) -> Result<()> {
         const ADD: &str = "INSERT INTO requests (seq, id, sync_request, service_point, version, \
              created_at_ms, state, tries, date_ms, superseded_by, place, attempted, kind, edition, \
              received, outgoing, mapping, replies, resends, reply_correlation, trace, \
-             received_at_ms, changed_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, 0, \
-             ?11, ?12, ?13, ?14, ?15, 0, 0, ?16, ?17, ?18, ?18)";
+             received_at_ms, changed_at_ms, confirmed_at_ms, live, born_line, arrived_bytes, \
+             arrived_from) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, 0, ?11, ?12, ?13, \
+             ?14, ?15, 0, 0, ?16, ?17, ?18, ?18, ?18, ?7 < 4, ?19, ?20, ?21)";
         let state = rows::state_columns(&row.state);
         self.statement(ADD)?.execute(params![
             row.seq,
@@ -145,23 +155,25 @@ impl Work<'_> {
             row.reply_correlation,
             row.trace,
             self.at(),
+            row.born_line,
+            row.born_line.and_then(|_| i64::try_from(arrival.payload.len()).ok()),
+            row.born_line.map(|_| source(arrival)),
         ])?;
         Ok(())
     }
 
-    /// The journal, the error record and the reply of a birth.
+    /// The lines of a birth that its row does not tell, the error record and the reply.
     fn tell_birth(
         &self,
         row: &mut Row,
         new: &NewRequest,
         translation: &Result<&Translation, Failure>,
     ) -> Result<()> {
-        let properties = &new.arrival.properties;
-        let from = match (properties.exchange.as_str(), properties.routing_key.as_str()) {
-            ("", key) => key.to_owned(),
-            (exchange, key) => format!("{exchange}/{key}"),
-        };
-        let detail = format!("{} bytes from {from}", new.arrival.payload.len());
+        if row.born_line.is_some() {
+            return Ok(());
+        }
+        let Arrival { payload, .. } = &new.arrival;
+        let detail = format!("{} bytes from {}", payload.len(), source(&new.arrival));
         let received = Entry { kind: "received", detail };
         let state = row.state;
         match (translation, state) {
@@ -173,7 +185,7 @@ impl Work<'_> {
                 let translated = story::of_translation(translation);
                 self.note_first_lines(row.seq, [&received, &translated], None)?;
                 let born = Event::Resent { translates: true };
-                let entry = story::of_move(&born, With::Nothing, &state);
+                let entry = story::of_move(&born, With::Nothing, (&state, &state));
                 self.note_line(row.seq, &entry, Some(&state))?;
                 match state {
                     State::Superseded { by } => self.tell_late(row, by),
@@ -199,6 +211,11 @@ impl Work<'_> {
 
     /// A new edition: other bytes, another message id.
     pub(super) fn translate_again(&self, row: &mut Row, translation: &Translation) -> Result<()> {
+        if let Some(line) = row.born_line.take() {
+            const TOLD: &str = "UPDATE requests SET born_line = NULL WHERE seq = ?1";
+            self.write_down(row.seq, [line, line + 1])?;
+            self.statement(TOLD)?.execute([row.seq])?;
+        }
         row.outgoing = Some(self.keep_made(&translation.outgoing)?);
         row.kind = Some(translation.kind);
         row.mapping = Some(translation.mapping.clone());
@@ -225,6 +242,15 @@ impl Work<'_> {
             row.revision.created_at.map(Timestamp::as_millisecond),
         ])?;
         Ok(())
+    }
+}
+
+/// Where a message was published to.
+fn source(arrival: &Arrival) -> Cow<'_, str> {
+    let Properties { exchange, routing_key, .. } = &arrival.properties;
+    match exchange.as_str() {
+        "" => routing_key.into(),
+        exchange => format!("{exchange}/{routing_key}").into(),
     }
 }
 

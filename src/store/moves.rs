@@ -8,7 +8,7 @@
 use rusqlite::{OptionalExtension as _, Params, params};
 
 use super::errors::Subject;
-use super::rows::{Result, Row, row_columns};
+use super::rows::{self, Result, Row, row_columns};
 use super::story::{self, With};
 use super::work::{Freed, Work};
 use crate::bridge::Lane;
@@ -48,7 +48,7 @@ impl Work<'_> {
     /// the end of each change, when every row stands as it will be seen.
     pub(super) fn release(&mut self) -> Result<()> {
         const WAITING: &str = "SELECT seq FROM requests \
-             WHERE service_point = ?1 AND state < 4 AND state = 0 ORDER BY seq LIMIT 1";
+             WHERE service_point = ?1 AND live = 1 AND state = 0 ORDER BY seq LIMIT 1";
         const WAITING_SAME: &str = "SELECT seq FROM requests \
              WHERE sync_request = ?1 AND state = 0 ORDER BY seq DESC LIMIT 1";
         while let Some(Freed { service_point, sync_request }) = self.freed.pop() {
@@ -92,13 +92,17 @@ impl Work<'_> {
             return self.save(row);
         }
         self.fit_error(row, from, failure, with)?;
-        self.note_line(row.seq, &story::of_move(event, with, &to), Some(&to))?;
+        self.note_move(row, (event, with), &from)?;
         if tell == Tell::Billing
             && let Some(told) = self.told(&to, failure, with)?
         {
             self.tell(row, &told)?;
         }
-        self.save(row)?;
+        if rows::is_live(&from) == rows::is_live(&to) {
+            self.save(row)?;
+        } else {
+            self.save_as_live(row)?;
+        }
         self.count(Some(&from), &to);
         log(row, failure);
         if from.is_under_way() && !to.is_under_way() {
@@ -108,6 +112,22 @@ impl Work<'_> {
             });
         }
         Ok(())
+    }
+
+    /// Tells of a move. The first confirm is told by the row itself: nearly every request has it.
+    fn note_move(
+        &self,
+        row: &mut Row,
+        (event, with): (&Event, With<'_>),
+        from: &State,
+    ) -> Result<()> {
+        if let (State::Published { .. }, None) = (&row.state, row.confirmed_line) {
+            row.confirmed_line = Some(self.next_line()?);
+            row.confirmed_at_ms = Some(self.at());
+            return Ok(());
+        }
+        let entry = story::of_move(event, with, (from, &row.state));
+        self.note_line(row.seq, &entry, Some(&row.state))
     }
 
     /// The newer one's place is taken by nobody else: the older ones step aside.
@@ -146,12 +166,12 @@ impl Work<'_> {
         const LIVE: &str = concat!(
             "SELECT ",
             row_columns!(),
-            " FROM requests r WHERE r.service_point = ?1 AND r.state < 4"
+            " FROM requests r WHERE r.service_point = ?1 AND r.live = 1"
         );
         const SETTLED: &str = concat!(
             "SELECT ",
             row_columns!(),
-            " FROM requests r WHERE r.service_point = ?1 AND r.state >= 4 \
+            " FROM requests r WHERE r.service_point = ?1 AND r.live = 0 \
              AND r.state IN (4, 5) ORDER BY r.seq DESC LIMIT ?2"
         );
         const OF_SYNC_REQUEST: &str = concat!(

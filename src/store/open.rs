@@ -19,6 +19,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/sqlite/0003_packed_payloads.sql"),
     include_str!("migrations/sqlite/0004_bundles.sql"),
     include_str!("migrations/sqlite/0005_identity.sql"),
+    include_str!("migrations/sqlite/0006_implied_lines.sql"),
 ];
 
 /// Marks a file as a store of tieline (`PRAGMA application_id`): `tiel`.

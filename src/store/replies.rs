@@ -18,13 +18,14 @@ pub(super) struct ReplyRow {
     pub(super) seq: i64,
     pub(super) request: i64,
     pub(super) number: u16,
-    pub(super) outcome: String,
     pub(super) state: ReplyState,
     pub(super) tries: u32,
     pub(super) place: Option<i64>,
     pub(super) error: Option<i64>,
     /// Billing asked again while a copy was on its way: it goes out once more after it.
     pub(super) again: bool,
+    /// The line of its delivery, told by this row alone.
+    pub(super) delivered_line: Option<i64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,7 +37,8 @@ pub(super) enum ReplyState {
 
 macro_rules! reply_columns {
     () => {
-        "p.seq, p.request, p.number, p.outcome, p.state, p.tries, p.place, p.error, p.again"
+        "p.seq, p.request, p.number, p.state, p.tries, p.place, p.error, p.again, \
+         p.delivered_line"
     };
 }
 
@@ -49,7 +51,7 @@ impl Work<'_> {
         told: &Told,
     ) -> Result<()> {
         const ADD: &str = "INSERT INTO replies (request, number, message, outcome, payload, state, \
-             tries, place, made_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?7)";
+             tries, place, made_at_ms, made_line) VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, ?6, ?7, ?8)";
         let reply = Reply { sync_request, told: told.clone() };
         let bytes = self.context.replies.write(&reply);
         row.replies = row.replies.saturating_add(1);
@@ -66,6 +68,7 @@ impl Work<'_> {
             payload,
             place,
             self.at(),
+            self.next_line()?,
         ])?;
         point!("store.reply", return Err(crate::points::full()));
         let what = What::Reply {
@@ -78,8 +81,7 @@ impl Work<'_> {
         let trace = row.trace.clone();
         let outgoing = Outgoing { message_id: message, payload: bytes, what, trace };
         self.fresh.borrow_mut().remember(place, outgoing);
-        let detail = format!("{} ({}), message {message}", told.outcome(), told.sign().as_str());
-        self.note_line(row.seq, &Entry { kind: "reply-made", detail }, None)
+        Ok(())
     }
 
     /// Puts the last reply to a sync request into the outbox once more, under the same message id.
@@ -163,20 +165,19 @@ impl Work<'_> {
     }
 
     fn deliver(&self, mut reply: ReplyRow, place: i64) -> Result<()> {
+        const DELIVERED: &str = "UPDATE replies SET state = 1, place = NULL, \
+             delivered_at_ms = ?2, delivered_line = ?3 WHERE seq = ?1";
         if reply.again {
             reply.again = false;
             self.save_reply(&reply)?;
             return self.give_back(Lane::Reply, place, self.at());
         }
-        reply.place = None;
         self.take_out(Lane::Reply, place)?;
-        reply.state = ReplyState::Delivered;
-        self.save_reply(&reply)?;
+        self.statement(DELIVERED)?.execute(params![reply.seq, self.at(), self.next_line()?])?;
         if let Some(error) = reply.error {
             self.set_error(error, ErrorStatus::Resolved, None)?;
         }
-        let detail = format!("billing's broker has it: {}", reply.outcome);
-        self.note_line(reply.request, &Entry { kind: "replied", detail }, None)
+        Ok(())
     }
 
     pub(super) fn park_reply(&self, seq: i64, failure: &Failure) -> Result<()> {
@@ -249,32 +250,30 @@ impl Work<'_> {
                 seq: row.get(0)?,
                 request: row.get(1)?,
                 number: row.get(2)?,
-                outcome: row.get(3)?,
-                state: reply_state(row.get(4)?),
-                tries: row.get(5)?,
-                place: row.get(6)?,
-                error: row.get(7)?,
-                again: row.get(8)?,
+                state: reply_state(row.get(3)?),
+                tries: row.get(4)?,
+                place: row.get(5)?,
+                error: row.get(6)?,
+                again: row.get(7)?,
+                delivered_line: row.get(8)?,
             })
         });
         Ok(found.optional()?)
     }
 
+    /// Writes what of a reply can change that is not delivered, or not any more.
     fn save_reply(&self, reply: &ReplyRow) -> Result<()> {
         const SAVE: &str = "UPDATE replies SET state = ?2, tries = ?3, place = ?4, error = ?5, \
-             delivered_at_ms = ?6, again = ?7 WHERE seq = ?1";
-        let (state, delivered) = match reply.state {
-            ReplyState::Pending => (0, None),
-            ReplyState::Delivered => (1, Some(self.at())),
-            ReplyState::Parked => (2, None),
-        };
+             again = ?6, delivered_at_ms = NULL, delivered_line = NULL WHERE seq = ?1";
+        if let Some(line) = reply.delivered_line {
+            self.write_down(reply.request, [line, line])?;
+        }
         self.statement(SAVE)?.execute(params![
             reply.seq,
-            state,
+            reply_state_code(reply.state),
             reply.tries,
             reply.place,
             reply.error,
-            delivered,
             reply.again
         ])?;
         Ok(())
@@ -285,6 +284,14 @@ impl Work<'_> {
 pub(super) fn correlation(given: Option<String>, sync_request: &SyncRequestId) -> String {
     planted!("correlates amiss", return "tieline".to_owned());
     given.unwrap_or_else(|| sync_request.to_string())
+}
+
+fn reply_state_code(state: ReplyState) -> u8 {
+    match state {
+        ReplyState::Pending => 0,
+        ReplyState::Delivered => 1,
+        ReplyState::Parked => 2,
+    }
 }
 
 pub(super) fn reply_state(code: u8) -> ReplyState {

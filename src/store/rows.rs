@@ -24,7 +24,8 @@ macro_rules! row_columns {
     () => {
         "r.seq, r.id, r.sync_request, r.service_point, r.version, r.created_at_ms, r.state, \
          r.tries, r.date_ms, r.superseded_by, r.place, r.attempted, r.kind, r.edition, r.received, \
-         r.outgoing, r.mapping, r.error, r.told, r.replies, r.reply_correlation, r.trace"
+         r.outgoing, r.mapping, r.error, r.told, r.replies, r.reply_correlation, r.trace, r.born_line, \
+         r.confirmed_line, r.confirmed_at_ms"
     };
 }
 pub(super) use row_columns;
@@ -50,6 +51,11 @@ pub(super) struct Row {
     pub(super) replies: u16,
     pub(super) reply_correlation: Option<String>,
     pub(super) trace: Option<String>,
+    /// The line of its arrival; the next one is that of its translation. Told by this row alone.
+    pub(super) born_line: Option<i64>,
+    /// The line of its first confirm, and when that was. Told by this row alone.
+    pub(super) confirmed_line: Option<i64>,
+    pub(super) confirmed_at_ms: Option<i64>,
 }
 
 impl Row {
@@ -74,6 +80,9 @@ impl Row {
             replies: row.get(19)?,
             reply_correlation: row.get(20)?,
             trace: row.get(21)?,
+            born_line: row.get(22)?,
+            confirmed_line: row.get(23)?,
+            confirmed_at_ms: row.get(24)?,
         })
     }
 }
@@ -110,6 +119,11 @@ pub(super) fn state_code(state: &State) -> u8 {
         State::Superseded { .. } => 7,
         State::Discarded => 8,
     }
+}
+
+/// Whether it is found among those of its service point that are not over.
+pub(super) fn is_live(state: &State) -> bool {
+    state_code(state) < 4
 }
 
 pub(super) fn state_columns(state: &State) -> StateColumns {

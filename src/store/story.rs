@@ -16,7 +16,7 @@ pub(super) enum With<'a> {
 }
 
 /// The line of a move.
-pub(super) fn of_move(event: &Event, with: With<'_>, to: &State) -> Entry {
+pub(super) fn of_move(event: &Event, with: With<'_>, (from, to): (&State, &State)) -> Entry {
     let entry = |kind, detail: String| Entry { kind, detail };
     match (to, event) {
         (State::Superseded { by }, Event::Overtaken { .. }) => {
@@ -42,14 +42,18 @@ pub(super) fn of_move(event: &Event, with: With<'_>, to: &State) -> Entry {
             entry("failed", format!("{}; next try at {}", sentence(failure), second(*due)))
         }
         (State::Pending { .. }, _) => entry("interrupted", "it goes back to wait".into()),
-        (State::Published { answer_due }, _) => entry(
-            "confirmed",
-            format!("the broker has it; the answer is due at {}", second(*answer_due)),
-        ),
-        (State::Overdue, _) => entry("overdue", "no answer came in time".into()),
+        (State::Published { .. }, _) => entry("confirmed", "the broker has it".into()),
+        (State::Overdue, _) => entry("overdue", overdue(from)),
         (State::Applied, _) => entry("answered", format!("{}; applied", answer(with))),
         (State::Rejected, _) => entry("answered", format!("{}; rejected", answer(with))),
         (State::Discarded, _) => entry("discarded", by(with)),
+    }
+}
+
+fn overdue(from: &State) -> String {
+    match from {
+        State::Published { answer_due } => format!("no answer came until {}", second(*answer_due)),
+        _ => "no answer came in time".to_owned(),
     }
 }
 

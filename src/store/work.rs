@@ -81,6 +81,15 @@ pub(super) struct Freed {
     pub(super) sync_request: Option<SyncRequestId>,
 }
 
+/// The columns of a request that change, from the parameters of [`Work::save_by`].
+macro_rules! changing {
+    () => {
+        "state = ?2, tries = ?3, date_ms = ?4, superseded_by = ?5, place = ?6, kind = ?7, \
+         edition = ?8, outgoing = ?9, mapping = ?10, error = ?11, told = ?12, replies = ?13, \
+         changed_at_ms = ?14, attempted = ?15, confirmed_line = ?16, confirmed_at_ms = ?17"
+    };
+}
+
 impl<'c> Work<'c> {
     pub(super) fn new(
         connection: &'c Connection,
@@ -211,7 +220,8 @@ impl<'c> Work<'c> {
         self.places.next(|| self.last("SELECT value FROM counters WHERE name = 'place'"))
     }
 
-    fn next_line(&self) -> Result<i64> {
+    /// The number of the next line.
+    pub(super) fn next_line(&self) -> Result<i64> {
         self.lines.next(|| self.last("SELECT value FROM counters WHERE name = 'line'"))
     }
 
@@ -324,14 +334,22 @@ impl<'c> Work<'c> {
         rows.next()?.map(Row::read).transpose()
     }
 
-    /// Writes what of a request can change.
+    /// Writes what of a request can change, but for whether it is live.
     pub(super) fn save(&self, row: &Row) -> Result<()> {
-        const SAVE: &str = "UPDATE requests SET state = ?2, tries = ?3, date_ms = ?4, \
-             superseded_by = ?5, place = ?6, kind = ?7, edition = ?8, outgoing = ?9, mapping = ?10, \
-             error = ?11, told = ?12, replies = ?13, changed_at_ms = ?14, attempted = ?15 \
-             WHERE seq = ?1";
+        const SAVE: &str = concat!("UPDATE requests SET ", changing!(), " WHERE seq = ?1");
+        self.save_by(SAVE, row)
+    }
+
+    /// Writes what of a request can change, and whether it is live.
+    pub(super) fn save_as_live(&self, row: &Row) -> Result<()> {
+        const SAVE: &str =
+            concat!("UPDATE requests SET ", changing!(), ", live = ?2 < 4 WHERE seq = ?1");
+        self.save_by(SAVE, row)
+    }
+
+    fn save_by(&self, sql: &'static str, row: &Row) -> Result<()> {
         let state = rows::state_columns(&row.state);
-        self.statement(SAVE)?.execute(params![
+        self.statement(sql)?.execute(params![
             row.seq,
             state.code,
             state.tries,
@@ -347,11 +365,21 @@ impl<'c> Work<'c> {
             row.replies,
             self.at(),
             row.attempted,
+            row.confirmed_line,
+            row.confirmed_at_ms,
         ])?;
         Ok(())
     }
 
-    /// Adds a line to the timeline of a request.
+    /// Writes lines down that were told by other columns: these are about to change.
+    pub(super) fn write_down(&self, request: i64, lines: [i64; 2]) -> Result<()> {
+        const WRITE: &str = "INSERT INTO journal SELECT request, line, at_ms, kind, detail, state \
+             FROM timeline WHERE request = ?1 AND line IN (?2, ?3)";
+        self.statement(WRITE)?.execute(params![request, lines[0], lines[1]])?;
+        Ok(())
+    }
+
+    /// Adds a line to the journal of a request.
     pub(super) fn note_line(
         &self,
         request: i64,
@@ -371,7 +399,7 @@ impl<'c> Work<'c> {
         Ok(())
     }
 
-    /// Adds the first two lines to the timeline of a request: most have them.
+    /// Adds the first two lines to the journal of a request.
     pub(super) fn note_first_lines(
         &self,
         request: i64,

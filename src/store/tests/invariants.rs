@@ -87,10 +87,19 @@ const NEVER: &[(&str, &str)] = &[
         "SELECT seq FROM requests WHERE state IN (2, 4, 5, 6) AND attempted = 0",
     ),
     (
-        "a state is not the one that the journal tells of last",
+        "a state is not the one that the timeline tells of last",
         "SELECT r.seq FROM requests r WHERE r.state IS NOT
-         (SELECT j.state FROM journal j WHERE j.request = r.seq AND j.state IS NOT NULL
-          ORDER BY j.line DESC LIMIT 1)",
+         (SELECT t.state FROM timeline t WHERE t.request = r.seq AND t.state IS NOT NULL
+          ORDER BY t.line DESC LIMIT 1)",
+    ),
+    (
+        "two lines have the same number, or a line has no time or no detail",
+        "SELECT request FROM timeline GROUP BY request, line HAVING count(*) > 1 UNION ALL
+         SELECT request FROM timeline WHERE at_ms IS NULL OR detail IS NULL",
+    ),
+    (
+        "a request is kept as live though it is over, or the other way round",
+        "SELECT seq FROM requests WHERE live <> (state < 4)",
     ),
     (
         "a request was told to billing by another number of replies than it counts",
@@ -146,11 +155,11 @@ pub(super) fn broken(connection: &Connection) -> Option<String> {
     None
 }
 
-/// What the journal tells about the request, for the message of a failed check.
+/// What the timeline tells about the request, for the message of a failed check.
 fn story(connection: &Connection, request: i64) -> String {
     let sql = "SELECT r.service_point || ' v' || r.version || ' ' || r.sync_request || ': ' ||
-               j.kind || ': ' || j.detail FROM journal j JOIN requests r ON r.seq = j.request
-               WHERE j.request = ?1 ORDER BY j.line";
+               t.kind || ': ' || t.detail FROM timeline t JOIN requests r ON r.seq = t.request
+               WHERE t.request = ?1 ORDER BY t.line";
     let mut statement = connection.prepare(sql).unwrap();
     let lines = statement.query_map([request], |row| row.get(0)).unwrap();
     lines.collect::<Result<Vec<String>, _>>().unwrap_or_default().join("\n")

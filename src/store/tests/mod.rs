@@ -8,4 +8,5 @@ mod odd_pairs;
 mod operators;
 mod random;
 mod stories;
+mod timeline;
 mod world;
