@@ -45,6 +45,12 @@ fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     let command = args.next().unwrap_or_default();
     let args: Vec<String> = args.collect();
+    let builds = ["demo", "test", "check", "ci", "bench", "torture", "fuzz", "setup"];
+    if builds.contains(&command.as_str())
+        && let Err(error) = setup::have_make()
+    {
+        return end(Err(error));
+    }
     let outcome = match command.as_str() {
         "demo" => demo::command(args),
         "test" => test::command(args),

@@ -23,7 +23,7 @@ const DOCKER_WAIT_MAX: Duration = Duration::from_secs(90);
 /// How long a broker that is said to run may take to answer.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Installs without starting the system's service: `policy-rc.d` denies the package's own start
+/// Installs a package without starting the system's service: `policy-rc.d` denies the package's own start
 /// for as long as the script runs, and what stood there before comes back however it ends. An
 /// earlier run that was killed has left its own file in place and the true one saved.
 const INSTALL_PACKAGE: &str = r#"
@@ -38,8 +38,10 @@ printf '#!/bin/sh\nexit 101\n' > "$policy"
 chmod 755 "$policy"
 export DEBIAN_FRONTEND=noninteractive
 apt-get -q -o DPkg::Lock::Timeout=120 update
-apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends rabbitmq-server
-if command -v systemctl >/dev/null; then systemctl disable --quiet rabbitmq-server.service || true; fi
+apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends "$1"
+if [ "$1" = rabbitmq-server ] && command -v systemctl >/dev/null; then
+    systemctl disable --quiet rabbitmq-server.service || true
+fi
 "#;
 
 /// What a command has to work with.
@@ -98,7 +100,7 @@ pub(crate) fn setup(url: Option<String>) -> Result<Broker> {
         return start_by_docker(&compose).map(Broker::Url);
     }
     println!("setup: no rabbitmq-server and no Docker engine; installing the package");
-    install_package()?;
+    install_package("rabbitmq-server", "start a Docker engine, or give --amqp-url URL")?;
     let install = Install::find()?;
     println!("setup: installed RabbitMQ in {}", install.shown());
     Ok(Broker::Private)
@@ -146,12 +148,20 @@ fn start_by_docker(compose: &[&str]) -> Result<String> {
     Ok(url)
 }
 
-fn install_package() -> Result<()> {
+/// Installs the one program that the build of the bridge needs beside Rust and a C compiler.
+pub(crate) fn have_make() -> Result<()> {
+    if succeeds(program("make").arg("--version")) {
+        return Ok(());
+    }
+    println!("setup: no make on this machine, which the build needs; installing the package");
+    install_package("make", "or build the bridge by cargo with --no-default-features")
+}
+
+fn install_package(package: &str, instead: &str) -> Result<()> {
     if !Path::new("/usr/bin/apt-get").is_file() {
-        return Err(Error::new(
-            "no RabbitMQ and no way to install one: found no apt-get; install rabbitmq-server by \
-             hand, start a Docker engine, or give --amqp-url URL",
-        ));
+        return Err(Error::new(format!(
+            "no {package} and no way to install it: found no apt-get; install it by hand, {instead}"
+        )));
     }
     let mut shell = if is_root() {
         Command::new("sh")
@@ -160,21 +170,21 @@ fn install_package() -> Result<()> {
         sudo.arg("sh");
         sudo
     } else {
-        return Err(Error::new(
-            "installing rabbitmq-server needs root: found another user and no sudo; run \
-             `cargo xtask setup` as root once, or give --amqp-url URL",
-        ));
+        return Err(Error::new(format!(
+            "installing {package} needs root: found another user and no sudo; run \
+             `cargo xtask setup` as root once, {instead}"
+        )));
     };
-    println!("$ apt-get update && apt-get install --no-install-recommends rabbitmq-server");
+    println!("$ apt-get update && apt-get install --no-install-recommends {package}");
     let status = shell
-        .args(["-c", INSTALL_PACKAGE])
+        .args(["-c", INSTALL_PACKAGE, "sh", package])
         .stdin(Stdio::inherit())
         .status()
         .map_err(|error| Error::new(format!("cannot run a shell for apt-get: {error}")))?;
     if status.success() {
         Ok(())
     } else {
-        Err(Error::new(format!("install rabbitmq-server by apt-get: {status}, expected success")))
+        Err(Error::new(format!("install {package} by apt-get: {status}, expected success")))
     }
 }
 
