@@ -192,13 +192,16 @@ impl Work<'_> {
         Ok(self.known(id, None)?.is_some())
     }
 
-    /// The stored answer with this id; of this request, if there are several.
+    /// The stored answer with this id; of this request, if there are several, and the latest.
     fn known(&self, id: AnswerId, request: Option<i64>) -> Result<Option<Known>> {
-        const KNOWN: &str = "SELECT seq, request FROM answers WHERE id = ?1 \
-             ORDER BY request IS ?2 DESC, seq DESC LIMIT 1";
+        const KNOWN: &str = "SELECT seq, request FROM answers WHERE id = ?1";
         let mut statement = self.statement(KNOWN)?;
-        let mut found = statement.query(params![id.as_uuid().as_bytes(), request])?;
-        found.next()?.map(|row| Ok(Known { seq: row.get(0)?, request: row.get(1)? })).transpose()
+        let known = statement.query_map([id.as_uuid().as_bytes()], |row| {
+            Ok(Known { seq: row.get(0)?, request: row.get(1)? })
+        })?;
+        // Mostly there is none: to have them sorted by SQLite takes longer than to find that out.
+        let known: Vec<_> = known.collect::<rusqlite::Result<_>>()?;
+        Ok(known.into_iter().max_by_key(|known| (known.request == request, known.seq)))
     }
 
     fn keep_answer(&self, new: &NewAnswer, row: Option<&Row>) -> Result<i64> {
