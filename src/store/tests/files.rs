@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::world::{
-    PlainReplies, StoppedClock, World, answer_naming, away, check_invariants, order, request,
-    rules, untranslatable,
+    PlainReplies, StoppedClock, World, answer_naming, answer_to, away, check_invariants, order,
+    request, requests_of, retry, rules, untranslatable,
 };
 use crate::bridge::What;
 use crate::bridge::ports::{
@@ -356,4 +356,78 @@ async fn what_schema_3_held_is_read_as_before() {
     store.record(vec![newer.clone()]).await.unwrap();
     assert_eq!(store.timeline(newer.id).await.unwrap().len(), 2);
     check_invariants(&Connection::open(&settings.path).unwrap());
+}
+
+/// A store of schema 5: one request waits to be sent, one to be answered, one for the first, one for
+/// an operator, and one is over.
+const SCHEMA_5: &str = "
+    INSERT INTO payloads (id, properties, body, made_at, form) VALUES
+        (1, '{}', CAST('<in/><out/>' AS BLOB), 5, 0);
+    INSERT INTO requests (seq, id, sync_request, service_point, version, state, tries, date_ms,
+        place, attempted, kind, edition, received, outgoing, mapping, replies, resends,
+        received_at_ms, changed_at_ms) VALUES
+        (1, ?1, '1001', 'SP-1', 1, 1, 0, 0, 1, 0, 0, 1, 256, 256, 'm', 0, 0, 0, 0),
+        (2, ?2, '1002', 'SP-2', 1, 2, 0, 9000, NULL, 1, 0, 1, 256, 256, 'm', 0, 0, 0, 0),
+        (3, ?3, '1003', 'SP-1', 2, 0, 0, NULL, NULL, 0, 0, 1, 256, 256, 'm', 0, 0, 0, 0),
+        (4, ?4, '1004', 'SP-4', 1, 3, 0, NULL, NULL, 0, NULL, 0, 256, NULL, NULL, 1, 0, 0, 0),
+        (5, ?5, '1005', 'SP-2', 0, 5, 0, NULL, NULL, 1, 0, 1, 256, 256, 'm', 1, 0, 0, 0);
+    UPDATE requests SET error = 1 WHERE seq = 4;
+    INSERT INTO errors (id, about, subject, request, status, code, detail, failures, notes,
+        first_at_ms, last_at_ms) VALUES (1, 0, 4, 4, 0, 'TL2002', '', 1, 1, 0, 0);
+    INSERT INTO replies (request, number, message, outcome, payload, state, tries, made_at_ms,
+        delivered_at_ms) VALUES (4, 1, ?4, 'parked', 256, 1, 0, 0, 0),
+        (5, 1, ?5, 'applied', 256, 1, 0, 0, 0);
+    INSERT INTO outbox VALUES (0, 1, 1, 0, 0, 0, 0);
+    INSERT INTO journal VALUES (1, 1, 0, 'received', '', NULL), (1, 2, 0, 'translated', '', 1),
+        (2, 3, 0, 'received', '', NULL), (2, 4, 0, 'translated', '', 1),
+        (2, 5, 0, 'confirmed', '', 2), (3, 6, 0, 'received', '', NULL),
+        (3, 7, 0, 'waiting', '', 0), (4, 8, 0, 'received', '', NULL), (4, 9, 0, 'parked', '', 3),
+        (5, 10, 0, 'answered', '', 5), (5, 11, 0, 'replied', '', NULL);
+    UPDATE counters SET value = 1 WHERE name = 'place';
+    UPDATE counters SET value = 11 WHERE name = 'line';
+    UPDATE tallies SET requests = 1 WHERE state IN (0, 1, 2, 3, 5)";
+
+#[tokio::test]
+async fn what_was_under_way_in_schema_5_goes_on() {
+    let mut world = World::new();
+    world.store = None;
+    std::fs::remove_file(world.path()).unwrap();
+    let settings = Settings::new(world.path());
+    migrate_with(&settings, &MIGRATIONS[..5]).unwrap();
+    let new = [("1001", "SP-1"), ("1002", "SP-2"), ("1003", "SP-1"), ("1004", "SP-4")]
+        .map(|(sync_request, service_point)| request(sync_request, service_point, 1));
+    let last = request("1005", "SP-2", 0);
+    let ids = [new[0].id, new[1].id, new[2].id, new[3].id, last.id];
+    let mut filled = SCHEMA_5.to_owned();
+    for (number, id) in ids.iter().enumerate() {
+        let bytes = id.as_uuid().as_bytes().iter().map(|byte| format!("{byte:02x}"));
+        let literal = format!("x'{}'", bytes.collect::<String>());
+        filled = filled.replace(&format!("?{}", number + 1), &literal);
+    }
+    Connection::open(&settings.path).unwrap().execute_batch(&filled).unwrap();
+    migrate(&settings).unwrap();
+    world.check();
+
+    world.restart();
+    assert_eq!(world.publish(Lane::Location).await.len(), 1);
+    for new in &new[..2] {
+        let settled = world.answer(answer_to(new.id.location(1), Verdict::Positive)).await;
+        assert!(matches!(settled, Settled::Moved { state: "applied", .. }), "{settled:?}");
+    }
+    assert_eq!(requests_of(&world.publish(Lane::Location).await), [new[2].id], "its turn has come");
+    world.order(retry(ErrorId(1), &new[3])).await;
+    assert_eq!(requests_of(&world.publish(Lane::Location).await), [new[3].id]);
+    assert_eq!(world.publish(Lane::Reply).await.len(), 2);
+    world.record(last.clone()).await;
+    assert_eq!(requests_of(&world.publish(Lane::Reply).await), [last.id], "billing asks again");
+    assert_eq!(
+        world.kinds(new[0].id).await,
+        ["received", "translated", "confirmed", "answered", "reply-made", "replied"]
+    );
+    assert_eq!(
+        world.kinds(new[1].id).await,
+        ["received", "translated", "confirmed", "answered", "reply-made", "replied"]
+    );
+    assert_eq!(world.kinds(last.id).await, ["answered", "replied", "resent", "replied"]);
+    world.check();
 }
