@@ -3,8 +3,9 @@
 use jiff::SignedDuration;
 
 use super::world::{World, answer_to, request, retry, translation};
-use crate::bridge::ports::{JournalLine, Lane, NewRequest, Store as _, TakenIn};
-use crate::bridge::ports::{Returned, TookIn};
+use crate::bridge::ports::{
+    JournalLine, Lane, Mended, NewRequest, Returned, Store as _, TakenIn, TookIn,
+};
 use crate::domain::{Failure, FailureCode, RequestId, Translation, Verdict};
 
 /// The lines: how many seconds after the first, what, and its detail.
@@ -80,13 +81,18 @@ async fn another_translation_changes_nothing_of_what_was_told() {
     wait(&world);
     let took_in = world.store().take_in(vec![came_back]).await.unwrap();
     let [TookIn::Opened(error)] = took_in[..] else { panic!("{took_in:?}") };
-    world.order(retry(error, &new)).await;
+    let mut order = retry(error, &new);
+    if let Some(Mended::Request { translation, .. }) = &mut order.mended {
+        translation.mapping = "d4e5f6".to_owned();
+    }
+    world.order(order).await;
     wait(&world);
     world.publish(Lane::Location).await;
     let after = told(&world, new.id).await;
     assert_eq!(after[..3], before);
     let kinds: Vec<_> = after[3..].iter().map(|(_, kind, _)| kind.as_str()).collect();
     assert_eq!(kinds, ["parked", "reply-made", "translated", "retried", "confirmed"]);
+    assert_eq!(after[5], line(1, "translated", "metered by mapping d4e5f6"));
     assert_eq!(after.last(), Some(&line(2, "confirmed", "the broker has it")));
     world.check();
 }
