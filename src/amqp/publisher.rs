@@ -229,28 +229,28 @@ impl Publisher {
     /// Without the message's id: what parks one message in an outage parks all, with the same words.
     fn told(&self, post: &Post<'_>, fate: Fate) -> Result<(), Failure> {
         let Envelope { exchange, routing_key, .. } = post.envelope;
-        let place = format!("exchange '{exchange}', key '{routing_key}', at {}", self.endpoint);
+        let place = || format!("exchange '{exchange}', key '{routing_key}', at {}", self.endpoint);
         let codes = Codes::of(self.lane);
         let (code, what) = match fate {
             Fate::Confirmed => return Ok(()),
             Fate::Returned => (
                 codes.unroutable,
-                format!("{place}: no queue takes it; bind one with `tieline queues declare`"),
+                format!("{}: no queue takes it; bind one with `tieline queues declare`", place()),
             ),
             Fate::Nacked => (
                 codes.refused,
-                format!("{place}: the broker refused it; its queue is full or has no leader"),
+                format!("{}: the broker refused it; its queue is full or has no leader", place()),
             ),
             Fate::Closed(NOT_FOUND, text) => (
                 codes.unroutable,
-                format!("{place}: {text}; make it with `tieline queues declare`"),
+                format!("{}: {text}; make it with `tieline queues declare`", place()),
             ),
-            Fate::Closed(_, text) => (codes.refused, format!("{place}: {text}")),
+            Fate::Closed(_, text) => (codes.refused, format!("{}: {text}", place())),
             Fate::Unconfirmed(why) => {
                 let wait = self.settings.confirm_timeout.as_secs_f32();
-                (codes.unconfirmed, format!("{place}: no confirm within {wait} s: {why}"))
+                (codes.unconfirmed, format!("{}: no confirm within {wait} s: {why}", place()))
             }
-            Fate::Unsent(why) => (codes.away, format!("{place}: not sent: {why}")),
+            Fate::Unsent(why) => (codes.away, format!("{}: not sent: {why}", place())),
         };
         Err(Failure::new(code, what))
     }
