@@ -12,7 +12,8 @@ use rusqlite::{Connection, Statement};
 /// The statements of a connection that are not in use.
 pub(super) struct Statements<'c> {
     connection: &'c Connection,
-    idle: RefCell<HashMap<Place, Option<Statement<'c>>>>,
+    idle: RefCell<Vec<Option<Statement<'c>>>>,
+    slots: RefCell<HashMap<Place, usize>>,
 }
 
 /// Where a text stands, and its length: a text may be the beginning of another.
@@ -20,25 +21,29 @@ type Place = (usize, usize);
 
 impl<'c> Statements<'c> {
     pub(super) fn new(connection: &'c Connection) -> Self {
-        Self { connection, idle: RefCell::default() }
+        Self { connection, idle: RefCell::default(), slots: RefCell::default() }
     }
 
     /// A statement; prepared, if this is the first time or the other one is in use.
     pub(super) fn of(&self, sql: &'static str) -> rusqlite::Result<Prepared<'_, 'c>> {
+        let mut idle = self.idle.borrow_mut();
         let place = (sql.as_ptr().addr(), sql.len());
-        let idle = self.idle.borrow_mut().get_mut(&place).and_then(Option::take);
-        let statement = match idle {
+        let slot = *self.slots.borrow_mut().entry(place).or_insert_with(|| {
+            idle.push(None);
+            idle.len() - 1
+        });
+        let statement = match idle.get_mut(slot).and_then(Option::take) {
             Some(statement) => statement,
             None => self.connection.prepare(sql)?,
         };
-        Ok(Prepared { home: self, place, statement: Some(statement) })
+        Ok(Prepared { home: self, slot, statement: Some(statement) })
     }
 }
 
 /// A statement in use.
 pub(super) struct Prepared<'s, 'c> {
     home: &'s Statements<'c>,
-    place: Place,
+    slot: usize,
     // There until this is dropped.
     statement: Option<Statement<'c>>,
 }
@@ -65,7 +70,9 @@ impl DerefMut for Prepared<'_, '_> {
 
 impl Drop for Prepared<'_, '_> {
     fn drop(&mut self) {
-        self.home.idle.borrow_mut().insert(self.place, self.statement.take());
+        if let Some(home) = self.home.idle.borrow_mut().get_mut(self.slot) {
+            *home = self.statement.take();
+        }
     }
 }
 
@@ -93,6 +100,7 @@ mod tests {
             }
         }
         assert_eq!(sum, 3 * 6);
-        assert_eq!(statements.idle.borrow().len(), 1, "the outer one is in use");
+        let idle = statements.idle.borrow().iter().flatten().count();
+        assert_eq!(idle, 1, "the outer one is in use");
     }
 }
