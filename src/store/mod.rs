@@ -2,7 +2,7 @@
 //!
 //! Knows `domain` and the port [`crate::bridge::Store`]; knows nothing of brokers, mappings or
 //! faces. The rules are asked of the domain; what follows from a rule mechanically (the outbox, the
-//! error record, the reply, the journal line, the turn of the next) is done in one place,
+//! error record, the reply, the line of the timeline, the turn of the next) is done in one place,
 //! `moves.rs`, so that the invariants hold by construction.
 //!
 //! Read in this order: `migrations/sqlite` (the tables), `sqlite.rs` (the store as others see it),

@@ -2,7 +2,7 @@
 //!
 //! The outbox has a row exactly while a request is pending; its error record is open exactly while
 //! it is parked; billing gets a reply when the domain says so; what waited behind it gets its turn;
-//! one journal line and one log event tell of it. No other file writes `requests.state`, except
+//! one line of the timeline and one log event tell of it. No other file writes `requests.state`, except
 //! the insert of a birth, which uses the same pieces.
 
 use rusqlite::{OptionalExtension as _, Params, params};
