@@ -142,12 +142,20 @@ fn request_view(row: &SqlRow<'_>) -> Result<RequestView> {
     })
 }
 
+/// By the number of the request, which must be known: asked for by its id, SQLite reads each part of
+/// the view as a whole.
+pub(super) const LINES: &str =
+    "SELECT line, at_ms, kind, detail FROM timeline WHERE request = ?1 ORDER BY line";
+
 pub(super) fn timeline(connection: &Connection, id: RequestId) -> Result<Vec<JournalLine>> {
-    // By a number that is known: SQLite looks into each part of the view for that alone.
-    const LINES: &str = "SELECT line, at_ms, kind, detail FROM timeline \
-         WHERE request = (SELECT seq FROM requests WHERE id = ?1) ORDER BY line";
-    let mut statement = connection.prepare_cached(LINES)?;
+    const NUMBER: &str = "SELECT seq FROM requests WHERE id = ?1";
+    let mut statement = connection.prepare_cached(NUMBER)?;
     let mut found = statement.query([id.as_uuid().as_bytes()])?;
+    let Some(request) = found.next()?.map(|row| row.get::<_, i64>(0)).transpose()? else {
+        return Ok(Vec::new());
+    };
+    let mut statement = connection.prepare_cached(LINES)?;
+    let mut found = statement.query([request])?;
     let mut lines = Vec::new();
     while let Some(row) = found.next()? {
         let at = rows::time(row, 1)?;

@@ -1,12 +1,14 @@
 //! A timeline reads the same whether a line was written or is told by the rows themselves.
 
 use jiff::SignedDuration;
+use rusqlite::Connection;
 
 use super::world::{World, answer_to, request, retry, translation};
 use crate::bridge::ports::{
     JournalLine, Lane, Mended, NewRequest, Returned, Store as _, TakenIn, TookIn,
 };
 use crate::domain::{Failure, FailureCode, RequestId, Translation, Verdict};
+use crate::store::views::LINES;
 
 /// The lines: how many seconds after the first, what, and its detail.
 async fn told(world: &World, id: RequestId) -> Vec<(i64, String, String)> {
@@ -105,4 +107,17 @@ async fn a_translation_with_values_that_no_map_had_says_so() {
     world.record(new.clone()).await;
     let detail = "metered by mapping a1b2c3, 2 values passed through unmapped";
     assert_eq!(told(&world, new.id).await[1], line(0, "translated", detail));
+}
+
+#[tokio::test]
+async fn a_timeline_is_found_without_reading_those_of_others() {
+    let world = World::new();
+    let connection = Connection::open(world.path()).unwrap();
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {LINES}")).unwrap();
+    let steps = statement.query_map([1], |row| row.get::<_, String>(3)).unwrap();
+    let steps: Vec<_> = steps.collect::<Result<_, _>>().unwrap();
+    let read_whole = ["SCAN journal", "SCAN requests", "SCAN replies"];
+    let is_whole = |step: &String| read_whole.iter().any(|scan| step.starts_with(scan));
+    assert!(!steps.iter().any(is_whole), "{steps:#?}");
+    assert!(steps.iter().any(|step| step.starts_with("SEARCH journal")), "{steps:#?}");
 }
