@@ -60,7 +60,7 @@ pub struct Dispatch {
 pub enum Next {
     /// There may be more.
     Again,
-    /// Nothing waits.
+    /// Nothing more is due; the store tells when something is.
     Idle,
     /// The other side is away: wait longer each time.
     BackOff,

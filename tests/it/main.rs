@@ -12,6 +12,7 @@ mod golden;
 mod inputs;
 mod journeys;
 mod lifecycle;
+mod news;
 mod simulation;
 mod standin;
 mod support;
