@@ -73,17 +73,18 @@ async fn a_lane_that_would_look_once_a_day_sends_at_once() {
         health: Arc::new(Health::default()),
         limits: limits(),
     };
-    let lane = tokio::spawn(lane.run(stop.clone()));
-    for planned in Plan::new(7, 3, Mix::GOOD) {
-        let properties = Properties::default();
-        let arrival = Arrival { payload: planned.payload.clone(), properties };
-        let new = intake::request(&transforms.current(), arrival);
-        let expected = new.id.location(1);
-        store.record(vec![new]).await.unwrap();
-        assert_eq!(timeout(PATIENCE, sent.recv()).await.unwrap(), Some(expected));
-    }
-    stop.cancel();
-    lane.await.unwrap().unwrap();
+    let told = async {
+        for planned in Plan::new(7, 3, Mix::GOOD) {
+            let arrival = Arrival { payload: planned.payload, properties: Properties::default() };
+            let new = intake::request(&transforms.current(), arrival);
+            let expected = new.id.location(1);
+            store.record(vec![new]).await.unwrap();
+            assert_eq!(timeout(PATIENCE, sent.recv()).await.unwrap(), Some(expected));
+        }
+        stop.cancel();
+    };
+    let (ended, ()) = tokio::join!(lane.run(stop.clone()), told);
+    ended.unwrap();
 }
 
 fn rules() -> Rules {
