@@ -213,7 +213,7 @@ impl Work<'_> {
     pub(super) fn translate_again(&self, row: &mut Row, translation: &Translation) -> Result<()> {
         if let Some(line) = row.born_line.take() {
             const TOLD: &str = "UPDATE requests SET born_line = NULL WHERE seq = ?1";
-            self.write_down(row.seq, [line, line + 1])?;
+            self.write_down(row.seq, line..=line + 1)?;
             self.statement(TOLD)?.execute([row.seq])?;
         }
         row.outgoing = Some(self.keep_made(&translation.outgoing)?);

@@ -101,7 +101,7 @@ impl Work<'_> {
         if rows::is_live(&from) == rows::is_live(&to) {
             self.save(row)?;
         } else {
-            self.save_as_live(row)?;
+            self.save_with_live(row)?;
         }
         self.count(Some(&from), &to);
         log(row, failure);

@@ -24,7 +24,7 @@ impl Work<'_> {
         let (place, code) = (self.next_place()?, rows::lane_code(lane));
         self.statement(PUT)?.execute(params![code, place, subject, number, due, self.at()])?;
         if due <= self.at() {
-            self.is_due_in(lane);
+            self.note_due(lane);
         }
         Ok(place)
     }
@@ -35,7 +35,7 @@ impl Work<'_> {
         self.statement(TAKE)?.execute([i64::from(rows::lane_code(lane)), place])?;
         self.leases.borrow_mut().end(place);
         if lane == Lane::Reply && self.held_back.take() {
-            self.is_due_in(lane);
+            self.note_due(lane);
         }
         Ok(())
     }
@@ -46,7 +46,7 @@ impl Work<'_> {
         self.statement(GIVE)?.execute([i64::from(rows::lane_code(lane)), place, due])?;
         self.leases.borrow_mut().end(place);
         if due <= self.at() {
-            self.is_due_in(lane);
+            self.note_due(lane);
         }
         Ok(())
     }

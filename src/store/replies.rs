@@ -266,7 +266,7 @@ impl Work<'_> {
         const SAVE: &str = "UPDATE replies SET state = ?2, tries = ?3, place = ?4, error = ?5, \
              again = ?6, delivered_at_ms = NULL, delivered_line = NULL WHERE seq = ?1";
         if let Some(line) = reply.delivered_line {
-            self.write_down(reply.request, [line, line])?;
+            self.write_down(reply.request, line..=line)?;
         }
         self.statement(SAVE)?.execute(params![
             reply.seq,

@@ -2,6 +2,7 @@
 //! whatever moves them.
 
 use std::cell::{Cell, RefCell};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -161,7 +162,7 @@ impl<'c> Work<'c> {
     }
 
     /// Notes that something is due in a lane once this is committed.
-    pub(super) fn is_due_in(&self, lane: Lane) {
+    pub(super) fn note_due(&self, lane: Lane) {
         let mut due_in = self.due_in.get();
         due_in[usize::from(rows::lane_code(lane))] = true;
         self.due_in.set(due_in);
@@ -341,7 +342,7 @@ impl<'c> Work<'c> {
     }
 
     /// Writes what of a request can change, and whether it is live.
-    pub(super) fn save_as_live(&self, row: &Row) -> Result<()> {
+    pub(super) fn save_with_live(&self, row: &Row) -> Result<()> {
         const SAVE: &str =
             concat!("UPDATE requests SET ", changing!(), ", live = ?2 < 4 WHERE seq = ?1");
         self.save_by(SAVE, row)
@@ -372,10 +373,10 @@ impl<'c> Work<'c> {
     }
 
     /// Writes lines down that were told by other columns: these are about to change.
-    pub(super) fn write_down(&self, request: i64, lines: [i64; 2]) -> Result<()> {
+    pub(super) fn write_down(&self, request: i64, lines: RangeInclusive<i64>) -> Result<()> {
         const WRITE: &str = "INSERT INTO journal SELECT request, line, at_ms, kind, detail, state \
-             FROM timeline WHERE request = ?1 AND line IN (?2, ?3)";
-        self.statement(WRITE)?.execute(params![request, lines[0], lines[1]])?;
+             FROM timeline WHERE request = ?1 AND line BETWEEN ?2 AND ?3";
+        self.statement(WRITE)?.execute(params![request, lines.start(), lines.end()])?;
         Ok(())
     }
 

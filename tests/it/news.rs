@@ -10,14 +10,14 @@ use tempfile::TempDir;
 use tieline::bridge::dispatch::{Dispatch, Limits};
 use tieline::bridge::operator::Operations;
 use tieline::bridge::outage::{ParkAfter, Release};
-use tieline::bridge::ports::{Leased, ReplyWriter, Rules};
+use tieline::bridge::ports::{Leased, NewRequest, ReplyWriter, Rules};
 use tieline::bridge::trace::NoTracer;
 use tieline::bridge::{
     Arrival, Clock, Health, Lane, Properties, Publisher, Store, Transforms, intake,
 };
 use tieline::domain::{Failure, MessageId, RetryPolicy};
 use tieline::runtime::SystemClock;
-use tieline::standin::plan::{Mix, Plan};
+use tieline::standin::plan::{Mix, Plan, Planned};
 use tieline::store::{Role, Settings, Sqlite};
 use tieline::transform::Catalog;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -73,18 +73,27 @@ async fn a_lane_that_would_look_once_a_day_sends_at_once() {
         health: Arc::new(Health::default()),
         limits: limits(),
     };
+    let mut plan = Plan::new(7, 703, Mix::GOOD);
     let told = async {
-        for planned in Plan::new(7, 3, Mix::GOOD) {
-            let arrival = Arrival { payload: planned.payload, properties: Properties::default() };
-            let new = intake::request(&transforms.current(), arrival);
-            let expected = new.id.location(1);
-            store.record(vec![new]).await.unwrap();
-            assert_eq!(timeout(PATIENCE, sent.recv()).await.unwrap(), Some(expected));
+        // One, when nothing else is to do; and more than a few rounds send.
+        for number in [1, 1, 1, 700] {
+            let news: Vec<_> =
+                plan.by_ref().take(number).map(|it| request(&transforms, it)).collect();
+            let expected: Vec<_> = news.iter().map(|new| new.id.location(1)).collect();
+            store.record(news).await.unwrap();
+            for id in expected {
+                assert_eq!(timeout(PATIENCE, sent.recv()).await.unwrap(), Some(id));
+            }
         }
         stop.cancel();
     };
     let (ended, ()) = tokio::join!(lane.run(stop.clone()), told);
     ended.unwrap();
+}
+
+fn request(transforms: &Transforms, planned: Planned) -> NewRequest {
+    let arrival = Arrival { payload: planned.payload, properties: Properties::default() };
+    intake::request(&transforms.current(), arrival)
 }
 
 fn rules() -> Rules {
