@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lapin::message::BasicGetMessage;
-use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
 use lapin::{BasicProperties, Channel};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -24,6 +23,7 @@ use super::connection::Endpoint;
 use super::headers::{Envelope, short};
 use super::problem::{reply_code, sentence};
 use super::session::{BLOCKED_MAX, Closed, Open, Target};
+use super::told::{told, told_for_certain};
 use super::topology::{Role, Topology};
 use super::window::{self, Fate, Post};
 use crate::bridge::fence::{FenceError, FenceQueue as Port};
@@ -230,12 +230,6 @@ impl FenceQueue {
     async fn take(&self, channel: &Channel) -> lapin::Result<Option<BasicGetMessage>> {
         channel.basic_get(short(&self.queue), BasicGetOptions::default()).await
     }
-
-    async fn consumers(&self, channel: &Channel) -> lapin::Result<u32> {
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let queue = channel.queue_declare(short(&self.requests), passive, FieldTable::default());
-        Ok(queue.await?.consumer_count())
-    }
 }
 
 #[async_trait]
@@ -252,7 +246,7 @@ impl Port for FenceQueue {
                     give_back(&held).await?;
                     return Ok(fence);
                 }
-                if !is_expected && self.consumers(channel).await? == 0 {
+                if !is_expected && told(channel, &self.requests).await?.consumer_count() == 0 {
                     break;
                 }
                 sleep(LOOK_PAUSE).await;
@@ -291,7 +285,7 @@ impl Port for FenceQueue {
     async fn is_attended(&self) -> Result<bool, FenceError> {
         self.look(async |channel| {
             for _ in 0..ATTENDANCE_LOOKS_MAX {
-                if self.consumers(channel).await? == 0 {
+                if told_for_certain(channel, &self.requests).await?.consumer_count() == 0 {
                     return Ok(false);
                 }
                 sleep(LOOK_PAUSE).await;

@@ -7,13 +7,11 @@
 use std::time::Duration;
 
 use lapin::Channel;
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
 use tokio::time::{sleep, timeout};
 
 use super::connection::Link;
-use super::headers::short;
 use super::problem::sentence;
+use super::told::told_for_certain;
 
 /// How long the broker may take for an answer.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -103,7 +101,6 @@ impl<'a> Watch<'a> {
             Some(channel) => channel,
             None => self.channel.insert(self.link.channel().await?),
         };
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        channel.queue_declare(short(self.queue), passive, FieldTable::default()).await
+        told_for_certain(channel, self.queue).await
     }
 }

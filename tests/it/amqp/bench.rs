@@ -17,7 +17,7 @@ use tieline::amqp::{Endpoint, Publisher, RawMessage, Role, Topology};
 use tieline::bridge::ports::{Handler, Receiving};
 use tieline::bridge::{Arrival, Lane, Properties, StoreError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use xtask::broker::{Install, Node, Options, Vhost};
@@ -213,6 +213,18 @@ async fn reject_each(
     }
     connection.close(200, "done".into()).await.unwrap();
     payloads
+}
+
+/// Has a quorum queue of the shared broker answer nobody for a while. Ends when it does again.
+pub(crate) fn keep_busy(vhost: &str, queue: &str) -> JoinHandle<()> {
+    let suspend = format!(
+        "{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{vhost}\">>, queue, <<\"{queue}\">>)), \
+         {{Leader, _}} = amqqueue:get_pid(Queue), \
+         sys:suspend(Leader), timer:sleep(3000), sys:resume(Leader)."
+    );
+    spawn_blocking(move || {
+        node().ctl(&["eval", &suspend]).unwrap();
+    })
 }
 
 /// `{prefix}{n}` for each number of the range.

@@ -1,5 +1,6 @@
 //! A queue from which nothing comes although messages wait on it.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tieline::amqp::consumer::Settings;
@@ -8,8 +9,8 @@ use tokio::time::timeout;
 use xtask::broker::{Node, Options};
 
 use super::bench::{
-    PATIENCE, Running, consume_with, endpoint, fill, has_rabbitmq, hold_by_consuming, names, node,
-    site,
+    PATIENCE, Running, consume_with, endpoint, fill, has_rabbitmq, hold_by_consuming, keep_busy,
+    names, node, site,
 };
 use crate::support::{Raw, long};
 
@@ -148,6 +149,28 @@ async fn who_waits_behind_another_consumer_says_so_disturbs_nobody_and_follows_i
     assert_eq!(consumer.next(10).await, names("m", 0..10));
     let facts = consumer.health.facts();
     assert_eq!((facts.generation, facts.standby, facts.trouble), (1, None, None));
+    consumer.stop().await;
+}
+
+/// Too busy to say how it is, a quorum queue is told as one without messages and consumers.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_does_not_take_a_busy_queue_for_an_empty_one() {
+    if !has_rabbitmq() {
+        return;
+    }
+    let (vhost, endpoint) = site("busy").await;
+    let other = hold_by_consuming(&vhost.url, QUEUE, 2).await;
+    fill(&endpoint, QUEUE, "m", 10).await;
+    let mut consumer = watched(&endpoint);
+    until(&consumer, |facts| facts.standby == Some(8)).await;
+    let mut busy = pin!(keep_busy(&vhost.name, QUEUE));
+    while !busy.is_finished() {
+        let facts = consumer.health.facts();
+        assert_eq!((facts.generation, facts.standby, facts.undelivered), (1, Some(8), None));
+        timeout(Duration::from_millis(1), &mut busy).await.ok();
+    }
+    other.let_go().await;
+    assert_eq!(consumer.next(10).await, names("m", 0..10));
     consumer.stop().await;
 }
 
