@@ -336,13 +336,19 @@ impl Consumer {
                 batch.push(arrival(delivery));
                 if batch.len() < self.settings.batch_max {
                     next = deliveries.next().now_or_never();
+                    if next.is_none() && recording.is_some() {
+                        // A few more are not worth a transaction of their own: while the batch
+                        // before is being recorded, others join them.
+                        self.conclude(channel, recording.take(), care).await?;
+                        next = deliveries.next().now_or_never();
+                    }
                 }
             }
             self.delivered();
             let count = batch.len() as u64;
             point!("consumer.delivered" @ &self.queue, return Err(self.cancelled()));
-            // Read now, while the one before is being recorded; recorded after that one. If that
-            // one fails, this one is forgotten with it, so that nothing overtakes.
+            // A full batch is read while the one before is being recorded; recorded after that one.
+            // If that one fails, this one is forgotten with it, so that nothing overtakes.
             let receiving = match care {
                 Care::Usual => handler.receive(batch),
                 Care::Cautious => Box::pin(self.insist(batch, handler, stop)),

@@ -53,7 +53,8 @@ async fn what_lapin_cannot_read_is_known_for_that_while_a_batch_is_being_recorde
     let (vhost, endpoint) = site("unreadable").await;
     let (given, mut got) = unbounded_channel();
     let released = Arc::new(Semaphore::new(0));
-    let consumer = Consumer::new(endpoint.clone(), QUEUE, Settings::default());
+    let settings = Settings { batch_max: 1, ..Settings::default() };
+    let consumer = Consumer::new(endpoint.clone(), QUEUE, settings);
     let health = consumer.health();
     let stop = CancellationToken::new();
     let handler = Arc::new(Held { given, released: Arc::clone(&released) });
