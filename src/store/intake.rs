@@ -12,14 +12,18 @@ use super::story::{self, With};
 use super::work::Work;
 use crate::bridge::message::What;
 use crate::bridge::ports::{NewRequest, Recorded};
-use crate::bridge::{Arrival, Outgoing, Properties};
+use crate::bridge::{Arrival, Lane, Outgoing, Properties};
 use crate::domain::{
     Entry, ErrorId, Event, Failure, FailureCode, Place, Placing, RequestId, ServicePointId, State,
     Step, SyncRequestId, Told, Translation,
 };
 
 impl Work<'_> {
-    pub(super) fn record(&mut self, batch: &[NewRequest]) -> Result<Vec<Recorded>> {
+    /// Records a batch, for which there is room or has been none for too long.
+    pub(super) fn record(&mut self, batch: &[NewRequest], has_room: bool) -> Result<Vec<Recorded>> {
+        if !has_room {
+            self.fresh(Lane::Location).leave();
+        }
         batch.iter().map(|new| self.record_one(new)).collect()
     }
 
@@ -84,7 +88,7 @@ impl Work<'_> {
         if let (Some(place), Ok(translation)) = (row.place, &translation)
             && let Some(message) = location(&row, new, translation)
         {
-            self.fresh.borrow_mut().remember(place, message);
+            self.fresh(Lane::Location).remember(place, message);
         }
         if row.state.is_under_way() && translation.as_ref().is_ok_and(|it| it.passes == 0) {
             row.born_line = Some(self.next_line()?);

@@ -69,7 +69,7 @@ impl Work<'_> {
                 continue;
             }
             planted!("looks for new ones" if self.leases.borrow().was_found(place), continue);
-            let fresh = self.fresh.borrow_mut().take(place);
+            let fresh = self.fresh(lane).take(place);
             let message = match (lane, fresh) {
                 (_, Some(message)) => message,
                 #[cfg(feature = "points")]
@@ -86,9 +86,9 @@ impl Work<'_> {
             leased.push(Leased { place, message });
             point!("store.leased" @ lane.as_str(), return Err(crate::points::full()));
         }
-        if lane == Lane::Location && leased.len() < limit as usize {
+        if leased.len() < limit as usize {
             // Nothing else is due: what is still remembered waits for long, or was taken out.
-            self.fresh.borrow_mut().forget_all();
+            self.fresh(lane).forget_all();
         }
         Ok(leased)
     }

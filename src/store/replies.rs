@@ -80,7 +80,7 @@ impl Work<'_> {
         };
         let trace = row.trace.clone();
         let outgoing = Outgoing { message_id: message, payload: bytes, what, trace };
-        self.fresh.borrow_mut().remember(place, outgoing);
+        self.fresh(Lane::Reply).remember(place, outgoing);
         Ok(())
     }
 

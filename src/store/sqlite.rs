@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
+use super::fresh::Room;
 use super::leases::Leases;
 use super::open::{self, Role, Settings, Status};
 use super::readers::Readers;
@@ -49,7 +50,8 @@ impl Sqlite {
         let leases = Leases::new(role, highest_place(&connection)?);
         let readers: Result<Vec<_>> =
             (0..settings.readers.max(1)).map(|_| open::connect_reader(settings)).collect();
-        let context = Arc::new(Context { clock, rules, replies, news: News::default() });
+        let (news, room) = (News::default(), Room::default());
+        let context = Arc::new(Context { clock, rules, replies, news, room });
         let writer =
             Writer::start(connection, Arc::clone(&context), leases, settings.batch_max.max(1))?;
         let settings = settings.clone();
@@ -84,7 +86,8 @@ fn size(path: &str) -> u64 {
 #[async_trait]
 impl Store for Sqlite {
     async fn record(&self, batch: Vec<NewRequest>) -> Result<Vec<Recorded>> {
-        self.writer.call(move |work| work.record(&batch)).await
+        let has_room = self.context.room.wait().await;
+        self.writer.call(move |work| work.record(&batch, has_room)).await
     }
 
     async fn settle(&self, batch: Vec<NewAnswer>) -> Result<Vec<Settled>> {

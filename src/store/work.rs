@@ -1,7 +1,7 @@
 //! The writer at work: one transaction after the other, and the rows that it reads and writes,
 //! whatever moves them.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use tokio::sync::Notify;
 
-use super::fresh::Fresh;
+use super::fresh::{Fresh, Room};
 use super::leases::Leases;
 use super::payload::{Bundle, Payload, Unpacker};
 use super::rows::{self, Result, Row, row_columns};
@@ -27,6 +27,8 @@ pub(super) struct Context {
     pub(super) rules: Rules,
     pub(super) replies: Arc<dyn ReplyWriter>,
     pub(super) news: News,
+    /// Whether there is room for more asset locations.
+    pub(super) room: Room,
 }
 
 /// By lane: notified after each commit that made something due there.
@@ -47,7 +49,7 @@ pub(super) struct Work<'c> {
     /// The requests that ceased to be under way: those behind them are due their turn.
     pub(super) freed: Vec<Freed>,
     pub(super) leases: RefCell<Leases>,
-    pub(super) fresh: RefCell<Fresh>,
+    fresh: [RefCell<Fresh>; 3],
     /// The lanes in which the transaction made something due.
     due_in: Cell<[bool; 3]>,
     /// Whether a reply was left out because an earlier one to the same sync request waits.
@@ -104,7 +106,7 @@ impl<'c> Work<'c> {
             now: context.clock.now(),
             freed: Vec::new(),
             leases: RefCell::new(leases),
-            fresh: RefCell::default(),
+            fresh: Default::default(),
             due_in: Cell::default(),
             held_back: Cell::new(false),
             statements: Statements::new(connection),
@@ -154,11 +156,21 @@ impl<'c> Work<'c> {
         self.statement("COMMIT")?.execute([])?;
         point!("store.committed");
         self.leases.get_mut().keep();
+        self.tell_room();
         let lanes = [Lane::Location, Lane::Reply, Lane::Note];
         lanes.into_iter().zip(self.due_in.get()).filter(|(_, due)| *due).for_each(|(lane, _)| {
             self.context.news.of(lane).notify_one();
         });
         Ok(())
+    }
+
+    /// What was made lately for a lane.
+    pub(super) fn fresh(&self, lane: Lane) -> RefMut<'_, Fresh> {
+        self.fresh[usize::from(rows::lane_code(lane))].borrow_mut()
+    }
+
+    fn tell_room(&self) {
+        self.context.room.tell(self.fresh(Lane::Location).is_crowded());
     }
 
     /// Notes that something is due in a lane once this is committed.
@@ -191,7 +203,8 @@ impl<'c> Work<'c> {
         self.held_back.set(true);
         self.unpacker.get_mut().forget();
         // Its places are given again, to others.
-        self.fresh.get_mut().forget_all();
+        self.fresh.iter_mut().for_each(|fresh| fresh.get_mut().forget_all());
+        self.tell_room();
         if !planted!("keeps the leases of what was undone") {
             self.leases.get_mut().undo();
         }

@@ -6,6 +6,7 @@ mod invariants;
 mod news;
 mod odd_pairs;
 mod operators;
+mod pace;
 mod random;
 mod stories;
 mod timeline;
