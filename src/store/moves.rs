@@ -5,7 +5,7 @@
 //! one line of the timeline and one log event tell of it. No other file writes `requests.state`, except
 //! the insert of a birth, which uses the same pieces.
 
-use rusqlite::{OptionalExtension as _, Params, params};
+use rusqlite::{OptionalExtension as _, params};
 
 use super::errors::Subject;
 use super::rows::{self, Result, Row, row_columns};
@@ -163,48 +163,30 @@ impl Work<'_> {
 
     /// The others of the same service point or sync request that can matter, oldest first.
     pub(super) fn neighbours(&self, row: &Row) -> Result<Vec<Neighbour>> {
-        const LIVE: &str = concat!(
+        const LIVE_SETTLED_AND_OF_SYNC_REQUEST: &str = concat!(
             "SELECT ",
             row_columns!(),
-            " FROM requests r WHERE r.service_point = ?1 AND r.live = 1"
-        );
-        const SETTLED: &str = concat!(
-            "SELECT ",
+            " FROM requests r WHERE r.service_point = ?1 AND r.live = 1 \
+             UNION ALL SELECT * FROM (SELECT ",
             row_columns!(),
             " FROM requests r WHERE r.service_point = ?1 AND r.live = 0 \
-             AND r.state IN (4, 5) ORDER BY r.seq DESC LIMIT ?2"
-        );
-        const OF_SYNC_REQUEST: &str = concat!(
-            "SELECT ",
+             AND r.state IN (4, 5) ORDER BY r.seq DESC LIMIT ?2) \
+             UNION ALL SELECT ",
             row_columns!(),
-            " FROM requests r WHERE r.sync_request = ?1 AND r.state < 6"
+            " FROM requests r WHERE r.sync_request = ?3 AND r.state < 6"
         );
+        let service_point = row.service_point.as_ref().map(ServicePointId::as_str);
+        let sync_request = row.sync_request.as_ref().map(SyncRequestId::as_str);
         let mut found = Vec::new();
-        if let Some(id) = row.service_point.as_ref().map(ServicePointId::as_str) {
-            self.collect_rows(LIVE, params![id], &mut found)?;
-            self.collect_rows(SETTLED, params![id, SETTLED_MAX], &mut found)?;
-        }
-        if let Some(id) = row.sync_request.as_ref().map(SyncRequestId::as_str) {
-            self.collect_rows(OF_SYNC_REQUEST, params![id], &mut found)?;
+        let mut statement = self.statement(LIVE_SETTLED_AND_OF_SYNC_REQUEST)?;
+        let mut rows = statement.query(params![service_point, SETTLED_MAX, sync_request])?;
+        while let Some(row) = rows.next()? {
+            found.push(Row::read(row)?);
         }
         found.retain(|other| other.seq != row.seq);
         found.sort_unstable_by_key(|other| other.seq);
         found.dedup_by_key(|other| other.seq);
         Ok(found.iter().map(|other| self.neighbour(row, other)).collect())
-    }
-
-    fn collect_rows(
-        &self,
-        sql: &'static str,
-        params: impl Params,
-        found: &mut Vec<Row>,
-    ) -> Result<()> {
-        let mut statement = self.statement(sql)?;
-        let mut rows = statement.query(params)?;
-        while let Some(row) = rows.next()? {
-            found.push(Row::read(row)?);
-        }
-        Ok(())
     }
 
     fn neighbour(&self, row: &Row, other: &Row) -> Neighbour {
