@@ -99,8 +99,9 @@ impl Work<'_> {
         self.count(None, &row.state);
         log(&row, translation.as_ref().err());
         self.overtake(&overtakes, row.id)?;
-        let error = row.error.map(ErrorId);
-        Ok(Recorded::New { state: row.state.as_str(), error, superseded: overtakes })
+        let (state, error) = (row.state.as_str(), row.error.map(ErrorId));
+        self.remember(row);
+        Ok(Recorded::New { state, error, superseded: overtakes })
     }
 
     /// The row of a request before its place is known.

@@ -7,8 +7,8 @@
 //!
 //! Read in this order: `migrations/sqlite` (the tables), `sqlite.rs` (the store as others see it),
 //! `writer.rs` (group commit), `work.rs` and `moves.rs` (a transaction), `leases.rs` (what is out),
-//! `payload.rs` (how bytes are kept), `fresh.rs` (what need not be read back), then one file per port
-//! method: `intake.rs`, `outbox.rs`, `answers.rs`, `desk.rs`, `orders.rs`, `identity.rs`, `views.rs`.
+//! `payload.rs` (how bytes are kept), `fresh.rs` and `recent.rs` (what need not be read back), then one
+//! file per port method: `intake.rs`, `outbox.rs`, `answers.rs`, `desk.rs`, `orders.rs`, `identity.rs`, `views.rs`.
 
 mod answers;
 mod desk;
@@ -25,6 +25,7 @@ mod outages;
 mod outbox;
 mod payload;
 mod readers;
+mod recent;
 mod replies;
 mod rows;
 mod sqlite;

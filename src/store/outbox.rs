@@ -210,7 +210,10 @@ impl Work<'_> {
         // the place now.
         row.attempted = true;
         self.leases.borrow_mut().end(place);
-        self.take(&mut row, &Event::Published(outcome), With::Nothing)?;
+        let step = self.take(&mut row, &Event::Published(outcome), With::Nothing)?;
+        if let Step::Moved { .. } = step {
+            self.remember(row);
+        }
         self.release()
     }
 

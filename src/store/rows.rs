@@ -31,7 +31,7 @@ macro_rules! row_columns {
 pub(super) use row_columns;
 
 /// A request as the store moves it.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(super) struct Row {
     pub(super) seq: i64,
     pub(super) id: RequestId,

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::fresh::{Fresh, Room};
 use super::leases::Leases;
 use super::payload::{Bundle, Payload, Unpacker};
+use super::recent::Recent;
 use super::rows::{self, Result, Row, row_columns};
 use super::statements::{Prepared, Statements};
 use crate::bridge::Lane;
@@ -50,6 +51,7 @@ pub(super) struct Work<'c> {
     pub(super) freed: Vec<Freed>,
     pub(super) leases: RefCell<Leases>,
     fresh: [RefCell<Fresh>; 3],
+    recent: RefCell<Recent>,
     /// The lanes in which the transaction made something due.
     due_in: Cell<[bool; 3]>,
     /// Whether a reply was left out because an earlier one to the same sync request waits.
@@ -107,6 +109,7 @@ impl<'c> Work<'c> {
             freed: Vec::new(),
             leases: RefCell::new(leases),
             fresh: Default::default(),
+            recent: RefCell::default(),
             due_in: Cell::default(),
             held_back: Cell::new(false),
             statements: Statements::new(connection),
@@ -129,12 +132,16 @@ impl<'c> Work<'c> {
             counter.0.set(None);
         }
         self.statements.of("BEGIN IMMEDIATE")?.execute([])?;
+        let version = self.statements.of("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        self.recent.get_mut().at_version(version);
         Ok(())
     }
 
     /// Begins a call.
     pub(super) fn begin_call(&mut self) {
-        self.now = self.context.clock.now();
+        let now = self.context.clock.now();
+        // As it is stored, so that what is remembered of a row is what would be read.
+        self.now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         self.freed.clear();
     }
 
@@ -190,6 +197,8 @@ impl<'c> Work<'c> {
     #[cfg(feature = "points")]
     fn forget(&self) -> Result<()> {
         self.statement("ROLLBACK")?.execute([])?;
+        // It is the loss that is to be found, not that the table is not what is remembered.
+        self.recent.borrow_mut().forget_all();
         Ok(())
     }
 
@@ -202,6 +211,7 @@ impl<'c> Work<'c> {
         self.bundle.get_mut().clear();
         self.held_back.set(true);
         self.unpacker.get_mut().forget();
+        self.recent.get_mut().forget_all();
         // Its places are given again, to others.
         self.fresh.iter_mut().for_each(|fresh| fresh.get_mut().forget_all());
         self.tell_room();
@@ -298,14 +308,32 @@ impl<'c> Work<'c> {
         row.attempted || row.place.is_some_and(|place| leases.may_have_been_out(place))
     }
 
+    /// Remembers a row as it was written, for the next step of its request.
+    pub(super) fn remember(&self, row: Row) {
+        self.recent.borrow_mut().remember(row);
+    }
+
+    /// Forgets what is remembered of a row: it is written by other means than that.
+    pub(super) fn forget_row(&self, seq: i64) {
+        self.recent.borrow_mut().take(seq);
+    }
+
     pub(super) fn load(&self, seq: i64) -> Result<Row> {
         const BY_SEQ: &str =
             concat!("SELECT ", row_columns!(), " FROM requests r WHERE r.seq = ?1");
+        if let Some(row) = self.recent.borrow_mut().take(seq) {
+            debug_assert_eq!(self.one(BY_SEQ, [seq])?.as_ref(), Some(&row));
+            return Ok(row);
+        }
         self.one(BY_SEQ, [seq])?.ok_or_else(|| gone("requests", seq))
     }
 
     pub(super) fn find(&self, id: RequestId) -> Result<Option<Row>> {
         const BY_ID: &str = concat!("SELECT ", row_columns!(), " FROM requests r WHERE r.id = ?1");
+        if let Some(row) = self.recent.borrow_mut().take_by_id(id) {
+            debug_assert_eq!(self.one(BY_ID, [id.as_uuid().as_bytes()])?.as_ref(), Some(&row));
+            return Ok(Some(row));
+        }
         self.one(BY_ID, [id.as_uuid().as_bytes()])
     }
 
@@ -362,6 +390,7 @@ impl<'c> Work<'c> {
     }
 
     fn save_by(&self, sql: &'static str, row: &Row) -> Result<()> {
+        self.forget_row(row.seq);
         let state = rows::state_columns(&row.state);
         self.statement(sql)?.execute(params![
             row.seq,

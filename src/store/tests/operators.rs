@@ -9,6 +9,7 @@ use crate::bridge::ports::{
     Settled, Store as _, TakenIn, TookIn,
 };
 use crate::domain::{Command, ErrorId, ErrorStatus, Failure, FailureCode, ServicePointId, Verdict};
+use crate::store::Role;
 
 fn dead_lettered() -> Failure {
     Failure::new(FailureCode::LocationDeadLettered, "rejected by its consumer")
@@ -328,4 +329,17 @@ async fn requests_are_listed_newest_first_and_counted_by_state() {
     assert_eq!(counts.errors_open[0].1, 1);
     assert_eq!(store.status().await.unwrap().counts, counts);
     assert_eq!(translation("x").mapping, "a1b2c3");
+}
+
+#[tokio::test]
+async fn what_another_process_did_to_a_request_is_seen_at_its_next_step() {
+    let world = World::new();
+    let new = request("1001", "SP-1", 1);
+    world.record(new.clone()).await;
+    let leased = world.publish(Lane::Location).await;
+    let message = leased[0].message.message_id;
+    let beside = world.open(Role::Operator).unwrap();
+    beside.settle(vec![answer_to(message, Verdict::Positive)]).await.unwrap();
+    world.answer(answer_to(message, Verdict::Negative)).await;
+    assert_eq!(world.state(new.id).await, "applied");
 }
