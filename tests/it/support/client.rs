@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use lapin::options::{
@@ -35,6 +35,13 @@ fn wait_for<T>(future: impl Future<Output = T>) -> T {
 pub(crate) fn properties() -> BasicProperties {
     BasicProperties::default().with_content_type("application/xml".into()).with_delivery_mode(2)
 }
+
+/// After this long, the broker tells of a quorum queue as empty without having heard from it
+/// (`stat/2` of RabbitMQ's `rabbit_quorum_queue`).
+const TOLD_UNASKED: Duration = Duration::from_millis(250);
+
+/// How often it is asked about a queue that is too busy to answer.
+const ASKED_MAX: usize = 20;
 
 /// A connection of a system outside the bridge.
 pub(crate) struct Client {
@@ -126,8 +133,15 @@ impl Client {
             // A queue that is not there closes the channel.
             let channel = self.connection.create_channel().await.unwrap();
             let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            let asked = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
-            let depth = asked.ok().map(|queue| queue.message_count());
+            let mut depth = None;
+            for _ in 0..ASKED_MAX {
+                let (begun, none) = (Instant::now(), FieldTable::default());
+                let asked = channel.queue_declare(queue.into(), options, none).await;
+                depth = asked.ok().map(|queue| queue.message_count());
+                if depth != Some(0) || begun.elapsed() < TOLD_UNASKED {
+                    break;
+                }
+            }
             drop(channel.close(200, "done".into()).await);
             depth
         })
