@@ -42,6 +42,11 @@ impl Fresh {
     /// The message at a place, if it is remembered. Somebody takes what waits here.
     pub(super) fn take(&mut self, place: i64) -> Option<Outgoing> {
         self.is_left = false;
+        self.forget(place)
+    }
+
+    /// Forgets the message at a place, which is not to be published any more.
+    pub(super) fn forget(&mut self, place: i64) -> Option<Outgoing> {
         let message = self.messages.remove(&place)?;
         self.bytes -= message.payload.len();
         Some(message)

@@ -34,6 +34,7 @@ impl Work<'_> {
         const TAKE: &str = "DELETE FROM outbox WHERE lane = ?1 AND place = ?2";
         self.statement(TAKE)?.execute([i64::from(rows::lane_code(lane)), place])?;
         self.leases.borrow_mut().end(place);
+        self.fresh(lane).forget(place);
         if lane == Lane::Reply && self.held_back.take() {
             self.note_due(lane);
         }
@@ -87,7 +88,7 @@ impl Work<'_> {
             point!("store.leased" @ lane.as_str(), return Err(crate::points::full()));
         }
         if leased.len() < limit as usize {
-            // Nothing else is due: what is still remembered waits for long, or was taken out.
+            // Nothing else is due: what is still remembered waits for long.
             self.fresh(lane).forget_all();
         }
         Ok(leased)

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt as _;
 
-use super::world::{World, request_saying, requests_of};
+use super::world::{World, request, request_saying, requests_of};
 use crate::bridge::ports::{Lane, Leased, NewRequest, Store as _};
 
 /// Requests number so many to so many, each with this many bytes to send.
@@ -54,6 +54,16 @@ async fn they_come_in_also_while_nobody_leases_and_go_out_in_order() {
     assert_eq!(leased.iter().map(sent).collect::<Vec<_>>(), all);
     world.store().record(large(33..41, 128 << 10)).await.unwrap();
     assert!(!is_open(&world, 41).await, "but again once somebody takes what is there");
+}
+
+#[tokio::test]
+async fn what_was_superseded_takes_no_room() {
+    let world = World::new();
+    world.store().record(large(0..7, 128 << 10)).await.unwrap();
+    let newer = (0..7).map(|n| request(&format!("newer-{n}"), &format!("SP-{n}"), 2));
+    world.store().record(newer.collect()).await.unwrap();
+    world.store().record(large(7..14, 128 << 10)).await.unwrap();
+    assert!(is_open(&world, 14).await);
 }
 
 fn outgoing(new: &NewRequest) -> Vec<u8> {
