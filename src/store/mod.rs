@@ -6,7 +6,7 @@
 //! `moves.rs`, so that the invariants hold by construction.
 //!
 //! Read in this order: `migrations/sqlite` (the tables), `sqlite.rs` (the store as others see it),
-//! `writer.rs` (group commit), `work.rs` and `moves.rs` (a transaction), `leases.rs` (what is out),
+//! `writer.rs` (group commit), `work.rs`, `requests.rs` and `moves.rs` (a transaction), `leases.rs` (what is out),
 //! `payload.rs` (how bytes are kept), `fresh.rs` and `recent.rs` (what need not be read back), then one
 //! file per port method: `intake.rs`, `outbox.rs`, `answers.rs`, `desk.rs`, `orders.rs`, `identity.rs`, `views.rs`.
 
@@ -27,6 +27,7 @@ mod payload;
 mod readers;
 mod recent;
 mod replies;
+mod requests;
 mod rows;
 mod sqlite;
 mod statements;

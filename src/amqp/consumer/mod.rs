@@ -6,10 +6,11 @@
 //! behind newer ones (<https://www.rabbitmq.com/docs/quorum-queues#repeated-requeues>).
 
 mod broken;
+mod health;
 mod standby;
 mod with_care;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -20,6 +21,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::broken::Broken;
+pub use self::health::{Facts, Health};
 use self::standby::Ahead;
 use super::backoff::Backoff;
 use super::connection::{Endpoint, Link};
@@ -75,46 +77,6 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self { prefetch: 1000, batch_max: 500, look_every: Duration::from_secs(30) }
-    }
-}
-
-/// What is known about a consumer; for health checks.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Facts {
-    /// Which connection it is on, counted from 1; 0 before the first.
-    pub generation: u64,
-    /// Since when it consumes; none while it does not.
-    pub connected_since: Option<Instant>,
-    /// When it last got a delivery.
-    pub last_delivery: Option<Instant>,
-    /// How many deliveries it has settled.
-    pub settled: u64,
-    /// Why it does not consume.
-    pub trouble: Option<String>,
-    /// Why it reads with care, while it does.
-    pub careful: Option<String>,
-    /// How many messages it has read with care.
-    pub read_with_care: u64,
-    /// How many of them have properties that cannot be read.
-    pub unreadable: u64,
-    /// How many messages wait that the broker delivers on no connection.
-    pub undelivered: Option<u32>,
-    /// How many messages wait while another consumer is the active one, and this one for its turn.
-    pub standby: Option<u32>,
-}
-
-/// Shared view of a consumer's [`Facts`].
-#[derive(Debug, Default)]
-pub struct Health(Mutex<Facts>);
-
-impl Health {
-    /// The facts of this moment.
-    pub fn facts(&self) -> Facts {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn update(&self, change: impl FnOnce(&mut Facts)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
